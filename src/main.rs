@@ -1,0 +1,2 @@
+//! commonwork
+fn main() {}
