@@ -1,1 +1,9 @@
-//! Consensus.
+//! The consensus of commonwork. (Reading order and invariants to be written with the last module.)
+
+pub mod codec;
+pub mod hash;
+pub mod owner;
+pub mod params;
+pub mod share;
+pub mod target;
+pub mod units;
