@@ -1,0 +1,4 @@
+//! Behaviour of the node, seen from outside: one test binary, a folder for each part.
+
+mod bitcoind;
+mod support;
