@@ -8,3 +8,4 @@ pub mod retarget;
 pub mod share;
 pub mod target;
 pub mod units;
+pub mod window;
