@@ -4,6 +4,7 @@ pub mod codec;
 pub mod hash;
 pub mod owner;
 pub mod params;
+pub mod payout;
 pub mod retarget;
 pub mod share;
 pub mod target;

@@ -262,8 +262,8 @@ impl ChainParams {
                 return bad(key, "is out of range; see docs/protocol.md, section 3");
             }
         }
-        if self.window_score.is_zero() || self.window_score > Score(1 << 80) {
-            return bad("window_score", "must be above 0 and at most 65536 Bitcoin blocks");
+        if self.window_score.is_zero() || self.window_score > MAX_WINDOW_SCORE {
+            return bad("window_score", "must be above 0 and at most 4096 Bitcoin blocks");
         }
         if !(1..=MAX_MONEY).contains(&self.smallest_payout) {
             return bad("smallest_payout", "must be at least 1 sat and at most all there is");
@@ -307,6 +307,8 @@ impl ChainParams {
 
 /// Most outputs of any payout class: 360 P2TR outputs make 15,722 bytes of coinbase.
 const MAX_CLASS: u16 = 360;
+/// Times any coinbase value (below 2^51) and 2, this fits in 128 bits, in which payouts are divided.
+const MAX_WINDOW_SCORE: Score = Score(1 << 76);
 const MAIN_FIRST: (BitcoinHeight, &str) =
     (BitcoinHeight(935_000), "0000000000000000000147034958af1652b2b91bba607beacc5e72a56f0fb5ee");
 const TESTNET4_FIRST: (BitcoinHeight, &str) =
@@ -437,6 +439,8 @@ mod tests {
     fn parameters_that_make_no_chain_are_named() {
         let key = |params: ChainParams| params.validate().expect_err("invalid").key;
         assert_eq!(key(ChainParams { spacing: 0, ..ChainParams::main() }), "spacing");
+        let too_much = Score(MAX_WINDOW_SCORE.0 + 1);
+        assert_eq!(key(ChainParams { window_score: too_much, ..ChainParams::main() }), "window_score");
         assert_eq!(key(ChainParams { classes: vec![38, 11], ..ChainParams::main() }), "classes");
         assert_eq!(key(ChainParams { classes: vec![361], ..ChainParams::main() }), "classes");
         assert_eq!(
