@@ -1,1 +1,5 @@
 //! The node of commonwork.
+
+pub mod address;
+pub mod config;
+pub mod ports;

@@ -1,0 +1,61 @@
+//! The arguments that are settings: each may also stand in the environment, and all of them in the file.
+//!
+//! Only shapes and help texts; what they mean together is checked in [`super::Config`].
+
+use super::value::{ListenAddr, LogFormat, NetworkName, RpcUrl, Secret, ZmqUrl};
+use clap::Args;
+use std::path::PathBuf;
+
+/// What every command that concerns a chain is told.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Chain")]
+pub struct PlaceArgs {
+    /// File of settings in TOML; its keys are the names of these options
+    #[arg(long, value_name = "FILE", env = "COMMONWORK_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Bitcoin network to mine on [default: main]
+    #[arg(long, value_enum, env = "COMMONWORK_NETWORK")]
+    pub network: Option<NetworkName>,
+    /// Folder for the node's data; each network has its own folder in it [default: the platform's usual place]
+    #[arg(long, value_name = "DIR", env = "COMMONWORK_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// File with the parameters of a private share chain (TOML)
+    #[arg(long, value_name = "FILE", env = "COMMONWORK_CHAIN")]
+    pub chain: Option<PathBuf>,
+    /// How log lines are written to standard error [default: human]
+    #[arg(long, value_enum, env = "COMMONWORK_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// What a node is told besides.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Node")]
+pub struct NodeArgs {
+    /// A bitcoind's JSON-RPC; give it again for others to fall back on, best first [default: this machine's]
+    #[arg(long, value_name = "URL", env = "COMMONWORK_BITCOIND", value_delimiter = ',')]
+    pub bitcoind: Vec<RpcUrl>,
+    /// bitcoind's cookie file; one for all or one for each [default: where bitcoind keeps it]
+    #[arg(long, value_name = "FILE", env = "COMMONWORK_RPC_COOKIE")]
+    pub rpc_cookie: Vec<PathBuf>,
+    /// RPC user, where there is no cookie; one for all or one for each
+    #[arg(long, value_name = "USER", env = "COMMONWORK_RPC_USER")]
+    pub rpc_user: Vec<String>,
+    /// RPC password; others on this machine can read arguments, so better give it in the environment or the file
+    #[arg(long, value_name = "PASSWORD", env = "COMMONWORK_RPC_PASSWORD", hide_env_values = true)]
+    pub rpc_password: Vec<Secret>,
+    /// ZMQ address of the first bitcoind's zmqpubhashblock, or one for each [default: none, long polling]
+    #[arg(long, value_name = "URL", env = "COMMONWORK_ZMQ", value_delimiter = ',')]
+    pub zmq: Vec<ZmqUrl>,
+    /// Where Stratum listens; 0.0.0.0:3333 admits devices on the network; may be given again [default: 127.0.0.1:3333]
+    #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_STRATUM", value_delimiter = ',')]
+    pub stratum: Vec<ListenAddr>,
+    /// Bitcoin address credited for miners whose user name is none
+    #[arg(long, value_name = "ADDR", env = "COMMONWORK_ADDRESS")]
+    pub address: Option<String>,
+    /// Where the node's own HTTP interface listens, on loopback [default: 127.0.0.1:3380]
+    #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_API")]
+    pub api: Option<ListenAddr>,
+    /// Move a corrupt store aside and begin a new one, which then has to be synced again
+    #[arg(long, env = "COMMONWORK_MOVE_CORRUPT_STORE_ASIDE")]
+    pub move_corrupt_store_aside: bool,
+}

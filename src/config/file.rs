@@ -1,0 +1,109 @@
+//! The file of settings: the keys of the command line, in TOML. What it says is checked in [`super::Config`].
+//!
+//! | key | value |
+//! |---|---|
+//! | `network` | `"main"`, `"testnet4"`, `"signet"`, `"regtest"` or `"embedded"` |
+//! | `data-dir` | folder; the network's name is appended |
+//! | `chain` | file with the parameters of a private chain |
+//! | `bitcoind` | URL, or a list of them, best first |
+//! | `rpc-cookie` | cookie file for all bitcoinds, or a list with one for each |
+//! | `rpc-user`, `rpc-password` | the same, instead of cookies |
+//! | `zmq` | `tcp://HOST:PORT` of the first bitcoind, or a list with one for each |
+//! | `stratum` | address to listen on, or a list of them |
+//! | `address` | Bitcoin address credited for users whose name is none |
+//! | `api` | loopback address of the node's own interface |
+//! | `log-format` | `"human"` or `"json"` |
+//! | `move-corrupt-store-aside` | `true` or `false` |
+//!
+//! Relative paths are relative to the folder of the file.
+
+use super::toml_file::{self, FileError};
+use super::value::{ListenAddr, LogFormat, NetworkName, OneOrMore, RpcUrl, Secret, ZmqUrl};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// The settings as the file gives them; a key that is missing leaves the choice to the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct FileConfig {
+    /// The Bitcoin network.
+    pub network: Option<NetworkName>,
+    /// Folder of all networks' data.
+    pub data_dir: Option<PathBuf>,
+    /// File with chain parameters.
+    pub chain: Option<PathBuf>,
+    /// URLs of the bitcoinds.
+    pub bitcoind: OneOrMore<RpcUrl>,
+    /// Their cookie files.
+    pub rpc_cookie: OneOrMore<PathBuf>,
+    /// Their RPC users.
+    pub rpc_user: OneOrMore<String>,
+    /// Their RPC passwords.
+    pub rpc_password: OneOrMore<Secret>,
+    /// Their ZMQ addresses.
+    pub zmq: OneOrMore<ZmqUrl>,
+    /// Where Stratum listens.
+    pub stratum: OneOrMore<ListenAddr>,
+    /// Who is credited for users whose name is no address.
+    pub address: Option<String>,
+    /// Where the node's interface listens.
+    pub api: Option<ListenAddr>,
+    /// How log lines look.
+    pub log_format: Option<LogFormat>,
+    /// Whether a corrupt store is moved aside and a new one begun.
+    pub move_corrupt_store_aside: Option<bool>,
+}
+
+impl FileConfig {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let mut config: Self = toml_file::read(path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let paths = config.data_dir.iter_mut().chain(config.chain.iter_mut()).chain(&mut config.rpc_cookie.0);
+        // Joining an absolute path gives that path.
+        paths.for_each(|path| *path = folder.join(&path));
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn one_value_may_stand_for_a_list_and_paths_follow_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("commonwork.toml");
+        let text = "network = 'signet'\nbitcoind = 'http://a:1'\nrpc-cookie = ['/x', 'y']\nzmq = ['tcp://a:1']\n\
+                    data-dir = 'data'\nlog-format = 'json'\nmove-corrupt-store-aside = true\n";
+        fs::write(&path, text).expect("written");
+        let config = FileConfig::read(&path).expect("right");
+        assert_eq!(config.network, Some(NetworkName::Signet));
+        assert_eq!(config.bitcoind.0, ["http://a:1".parse().expect("a URL")]);
+        assert_eq!(config.rpc_cookie.0, [PathBuf::from("/x"), folder.path().join("y")]);
+        assert_eq!(config.data_dir, Some(folder.path().join("data")));
+        assert_eq!((config.log_format, config.move_corrupt_store_aside), (Some(LogFormat::Json), Some(true)));
+    }
+
+    #[test]
+    fn errors_name_file_line_and_what_would_be_right() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("c.toml");
+        for (text, wanted) in [
+            ("\nbitconid = 'x'", "line 2: unknown key `bitconid`; did you mean `bitcoind`?"),
+            ("network = 'mainnet'", "line 1: \"mainnet\" is not a network: main, testnet4,"),
+            ("stratum = 3333", "line 1: invalid type: integer `3333`, expected a text or a list of texts"),
+            (
+                "zmq = 'tcp://a:1'\nstratum = ['1.2.3.4:x']",
+                "line 2: \"1.2.3.4:x\" is not an address to listen on",
+            ),
+        ] {
+            fs::write(&path, text).expect("written");
+            let error = FileConfig::read(&path).expect_err("wrong").to_string();
+            assert!(error.starts_with(&path.display().to_string()) && error.contains(wanted), "{error}");
+        }
+        let missing = FileConfig::read(&folder.path().join("none")).expect_err("missing").to_string();
+        assert!(missing.contains("none cannot be read"), "{missing}");
+    }
+}

@@ -1,0 +1,40 @@
+//! Where this platform keeps a program's data, and bitcoind its own.
+
+use sharechain::params::Network;
+use std::env;
+use std::path::PathBuf;
+
+/// The usual folder for commonwork's data, if the system has a home folder.
+pub(super) fn default_data_dir() -> Option<PathBuf> {
+    if cfg!(target_os = "macos") {
+        return Some(folder_in("HOME")?.join("Library/Application Support/commonwork"));
+    }
+    if cfg!(windows) {
+        return Some(folder_in("APPDATA")?.join("commonwork"));
+    }
+    let data = folder_in("XDG_DATA_HOME").or_else(|| Some(folder_in("HOME")?.join(".local/share")))?;
+    Some(data.join("commonwork"))
+}
+
+/// Where bitcoind keeps its cookie unless told otherwise.
+pub(super) fn default_cookie(network: Network) -> Option<PathBuf> {
+    let folder = if cfg!(target_os = "macos") {
+        folder_in("HOME")?.join("Library/Application Support/Bitcoin")
+    } else if cfg!(windows) {
+        folder_in("APPDATA")?.join("Bitcoin")
+    } else {
+        folder_in("HOME")?.join(".bitcoin")
+    };
+    let chain = match network {
+        Network::Main => "",
+        Network::Testnet4 => "testnet4",
+        Network::Signet => "signet",
+        Network::Regtest | Network::Embedded { .. } => "regtest",
+    };
+    Some(folder.join(chain).join(".cookie"))
+}
+
+/// The folder that a variable names; relative ones are ignored, as the XDG rules ask.
+fn folder_in(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
+}

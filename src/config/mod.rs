@@ -1,0 +1,152 @@
+//! Settings: command line over environment over file over defaults, and what they come to once checked.
+//!
+//! Two kinds of type: [`PlaceArgs`], [`NodeArgs`] and [`FileConfig`] hold what was said, with everything optional;
+//! [`Place`] and [`Config`] hold what follows from it, with nothing left to doubt. Nothing here connects to anything.
+
+mod args;
+mod bitcoind;
+mod chain_file;
+mod error;
+mod file;
+mod folder;
+mod toml_file;
+mod value;
+
+pub use args::{NodeArgs, PlaceArgs};
+pub use bitcoind::{Bitcoind, CookieFrom, RpcAuth};
+pub use chain_file::preset;
+pub use error::ConfigError;
+pub use file::FileConfig;
+pub use toml_file::{FileError, TextError};
+pub use value::{
+    BadValue, ListenAddr, LogFormat, NetworkName, OneOrMore, RpcUrl, Secret, ZmqUrl, zmq_advice,
+};
+
+use crate::address::{address_of, parse_owner};
+use crate::ports;
+use chain_file::ChainFile;
+use sharechain::owner::Owner;
+use sharechain::params::{ChainParams, Network};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Which chain, and where its data lies: all that a command about a chain needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The chain, checked.
+    pub params: ChainParams,
+    /// The folder of this network's data.
+    pub data_dir: PathBuf,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+impl Place {
+    /// What arguments (environment included) and file come to.
+    pub fn new(args: &PlaceArgs, file: &FileConfig) -> Result<Self, ConfigError> {
+        let params = params(args, file)?;
+        let data_dir = match args.data_dir.as_ref().or(file.data_dir.as_ref()) {
+            Some(folder) => folder.clone(),
+            None => folder::default_data_dir().ok_or(ConfigError::NoHome)?,
+        };
+        Ok(Self {
+            data_dir: data_dir.join(params.network.name()),
+            params,
+            log_format: args.log_format.or(file.log_format).unwrap_or_default(),
+        })
+    }
+
+    /// The Bitcoin network.
+    pub const fn network(&self) -> Network {
+        self.params.network
+    }
+}
+
+/// Everything that a node is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The chain and its folder.
+    pub place: Place,
+    /// The bitcoinds, best first; none for the embedded network.
+    pub bitcoinds: Vec<Bitcoind>,
+    /// Where Stratum listens, at least one.
+    pub stratum: Vec<SocketAddr>,
+    /// Who is credited for users whose name is no address.
+    pub address: Option<Owner>,
+    /// Where the node's interface listens: on loopback.
+    pub api: SocketAddr,
+    /// Whether a corrupt store is moved aside.
+    pub move_corrupt_store_aside: bool,
+}
+
+impl Config {
+    /// What arguments (environment included) and file come to.
+    pub fn new(place: &PlaceArgs, node: &NodeArgs, file: &FileConfig) -> Result<Self, ConfigError> {
+        let place = Place::new(place, file)?;
+        let network = place.network();
+        let address = node.address.as_ref().or(file.address.as_ref());
+        Ok(Self {
+            bitcoinds: bitcoind::resolve(node, file, network)?,
+            stratum: listeners(node, file),
+            address: address
+                .map(|text| parse_owner(text, network))
+                .transpose()
+                .map_err(ConfigError::Address)?,
+            api: api(node, file)?,
+            move_corrupt_store_aside: node.move_corrupt_store_aside
+                || file.move_corrupt_store_aside.unwrap_or(false),
+            place,
+        })
+    }
+
+    /// The address credited for users whose name is none, as text.
+    pub fn address_text(&self) -> Option<String> {
+        self.address.map(|owner| address_of(&owner, self.place.network()))
+    }
+}
+
+/// The file that the arguments name, or one that says nothing.
+pub fn read_file(args: &PlaceArgs) -> Result<FileConfig, ConfigError> {
+    args.config.as_deref().map_or(Ok(FileConfig::default()), |path| Ok(FileConfig::read(path)?))
+}
+
+fn params(args: &PlaceArgs, file: &FileConfig) -> Result<ChainParams, ConfigError> {
+    let network = args.network.or(file.network);
+    let Some(path) = args.chain.as_ref().or(file.chain.as_ref()) else {
+        return Ok(preset(network.unwrap_or(NetworkName::Main)));
+    };
+    let chain = ChainFile::read(path)?;
+    if let (Some(wanted), Some(of_chain)) = (network, chain.network)
+        && wanted != of_chain
+    {
+        return Err(ConfigError::ChainNetwork { path: path.clone(), of_chain, wanted });
+    }
+    let network = chain.network.or(network).unwrap_or(NetworkName::Main);
+    let params = chain
+        .params(network)
+        .map_err(|problem| ConfigError::ChainContradiction { path: path.clone(), problem })?;
+    params.validate().map_err(|source| ConfigError::ChainParams { path: path.clone(), source })?;
+    Ok(params)
+}
+
+fn listeners(node: &NodeArgs, file: &FileConfig) -> Vec<SocketAddr> {
+    let given = if node.stratum.is_empty() { &file.stratum.0 } else { &node.stratum };
+    if given.is_empty() {
+        return vec![SocketAddr::new(LOOPBACK, ports::STRATUM)];
+    }
+    let mut addresses: Vec<_> = given.iter().map(|address| address.or_port(ports::STRATUM)).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+fn api(node: &NodeArgs, file: &FileConfig) -> Result<SocketAddr, ConfigError> {
+    let given = node.api.or(file.api).map(|address| address.or_port(ports::API));
+    let address = given.unwrap_or(SocketAddr::new(LOOPBACK, ports::API));
+    if address.ip().is_loopback() { Ok(address) } else { Err(ConfigError::ApiNotLoopback(address)) }
+}
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+#[cfg(test)]
+mod tests;

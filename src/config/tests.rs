@@ -1,0 +1,164 @@
+//! What arguments and file come to together. (What the environment does to arguments is in `tests/cli`.)
+
+use super::*;
+use clap::Parser;
+use std::fs;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+/// The settings of a command line and a file; the environment of the test must say nothing.
+fn config(line: &str, file: &str) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("c.toml");
+    fs::write(&path, file).expect("written");
+    let line = Line::try_parse_from(["x"].into_iter().chain(line.split_whitespace())).expect("arguments");
+    Config::new(&line.place, &line.node, &FileConfig::read(&path).expect("a file"))
+}
+
+fn error(line: &str, file: &str) -> String {
+    config(line, file).expect_err("wrong").to_string()
+}
+
+fn auths(config: &Config) -> Vec<String> {
+    let show = |daemon: &Bitcoind| match &daemon.auth {
+        RpcAuth::Cookie(path, CookieFrom::Settings) => format!("cookie {}", path.display()),
+        RpcAuth::Cookie(_, CookieFrom::Default) => "default cookie".to_owned(),
+        RpcAuth::Password { user, password } => format!("{user}:{}", password.reveal()),
+    };
+    config.bitcoinds.iter().map(show).collect()
+}
+
+#[test]
+fn with_nothing_said_it_is_this_machines_bitcoind_on_main() {
+    let config = config("", "").expect("right");
+    assert_eq!(config.place.params, ChainParams::main());
+    assert!(config.place.data_dir.ends_with("commonwork/main"), "{:?}", config.place.data_dir);
+    assert_eq!(
+        config.bitcoinds.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["http://127.0.0.1:8332"]
+    );
+    assert_eq!(auths(&config), ["default cookie"]);
+    assert_eq!(config.stratum, ["127.0.0.1:3333".parse().expect("an address")]);
+    assert_eq!(config.api, "127.0.0.1:3380".parse().expect("an address"));
+    assert_eq!((config.address, config.move_corrupt_store_aside), (None, false));
+    assert_eq!(config.place.log_format, LogFormat::Human);
+}
+
+#[test]
+fn arguments_win_over_the_file() {
+    let file = "network = 'testnet4'\ndata-dir = '/file'\nstratum = '0.0.0.0:1'\napi = '127.0.0.1:2'\n\
+                bitcoind = 'http://127.0.0.1:3'\nlog-format = 'json'\nzmq = 'tcp://h:4'";
+    let from_file = config("", file).expect("right");
+    assert_eq!(from_file.place.data_dir, PathBuf::from("/file/testnet4"));
+    assert_eq!((from_file.stratum[0].port(), from_file.api.port(), from_file.bitcoinds[0].port), (1, 2, 3));
+    assert_eq!(from_file.place.log_format, LogFormat::Json);
+    let line = "--network regtest --data-dir /arg --stratum 0.0.0.0:5 --api [::1]:6 --bitcoind http://localhost \
+                --log-format human --zmq tcp://h:7";
+    let from_line = config(line, file).expect("right");
+    assert_eq!(from_line.place.data_dir, PathBuf::from("/arg/regtest"));
+    assert_eq!(
+        (from_line.stratum[0].port(), from_line.api.port(), from_line.bitcoinds[0].port),
+        (5, 6, 18443)
+    );
+    assert_eq!(from_line.bitcoinds[0].zmq, Some("tcp://h:7".parse().expect("an address")));
+    assert_eq!(from_line.place.log_format, LogFormat::Human);
+}
+
+#[test]
+fn logins_are_one_for_all_or_one_for_each() {
+    let two = "--bitcoind http://127.0.0.1:1,http://127.0.0.1:2";
+    let of =
+        |rest: &str, file: &str| config(&format!("{two} {rest}"), file).map(|c| auths(&c)).expect("right");
+    assert_eq!(of("", ""), ["default cookie"; 2]);
+    assert_eq!(of("--rpc-cookie /c", ""), ["cookie /c"; 2]);
+    assert_eq!(of("--rpc-cookie /c --rpc-cookie /d", ""), ["cookie /c", "cookie /d"]);
+    assert_eq!(of("--rpc-user u", "rpc-password = ['p', 'q']"), ["u:p", "u:q"]);
+    assert_eq!(of("--rpc-cookie /c", "rpc-user = 'u'\nrpc-password = 'p'"), ["cookie /c"; 2]);
+    assert_eq!(of("--rpc-user u --rpc-password p", "rpc-cookie = '/c'"), ["u:p"; 2]);
+    let in_url = config("--bitcoind http://a:b@far:1 --rpc-cookie /c", "").expect("right");
+    assert_eq!(auths(&in_url), ["a:b"]);
+}
+
+#[test]
+fn logins_that_cannot_be_meant_are_errors() {
+    assert!(error("--rpc-user u", "").contains("--rpc-password is missing"));
+    assert!(error("--rpc-password p", "rpc-cookie = '/c'").contains("--rpc-user is missing"));
+    assert!(error("--rpc-cookie /c --rpc-user u --rpc-password p", "").contains("both given"));
+    assert!(error("", "rpc-cookie = '/c'\nrpc-user = 'u'\nrpc-password = 'p'").contains("both given"));
+    assert!(error("--rpc-cookie /c --rpc-cookie /d", "").contains("given 2 times for 1 bitcoind(s)"));
+    assert!(error("--bitcoind http://far:1", "").contains("on another machine"));
+}
+
+#[test]
+fn one_zmq_address_is_the_first_bitcoinds() {
+    let three = "--bitcoind http://127.0.0.1:1 --bitcoind http://127.0.0.1:2 --bitcoind http://127.0.0.1:3";
+    let zmqs = |rest: &str| {
+        let config = config(&format!("{three} {rest}"), "").expect("right");
+        config.bitcoinds.iter().map(|d| d.zmq.as_ref().map(|z| z.host_port().to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(zmqs("--zmq tcp://h:1"), [Some("h:1".into()), None, None]);
+    assert_eq!(zmqs("--zmq tcp://h:1,tcp://h:2,tcp://h:3").iter().flatten().count(), 3);
+    assert!(
+        error(&format!("{three} --zmq tcp://h:1 --zmq tcp://h:2"), "").contains("--zmq was given 2 times")
+    );
+}
+
+#[test]
+fn the_embedded_network_takes_no_bitcoind() {
+    let embedded =
+        config("--network embedded", "bitcoind = 'http://far'").expect("a file may serve several networks");
+    assert!(embedded.bitcoinds.is_empty() && embedded.place.data_dir.ends_with("embedded"));
+    assert!(error("--network embedded --bitcoind http://127.0.0.1", "").contains("leave out --bitcoind"));
+}
+
+#[test]
+fn the_address_must_be_of_the_network() {
+    let address = "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq";
+    let config = config(&format!("--address {address}"), "").expect("right");
+    assert_eq!(config.address_text().as_deref(), Some(address));
+    let error = error("--network signet", &format!("address = '{address}'"));
+    assert!(error.contains("an address of main, but this node mines on signet"), "{error}");
+}
+
+#[test]
+fn the_interface_stays_on_loopback() {
+    assert!(error("--api 0.0.0.0:3380", "").contains("must stay on this machine"));
+    assert_eq!(config("--api 127.0.0.1:0", "").expect("right").api.port(), 0);
+}
+
+#[test]
+fn a_chain_file_gives_the_network_and_is_checked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("chain.toml");
+    let with = |text: &str, line: &str| {
+        fs::write(&path, text).expect("written");
+        config(&format!("--chain {} {line}", path.display()), "")
+    };
+    let private = with("network = 'regtest'\nname = 'mine'\nspacing = 1", "").expect("right");
+    assert_eq!(
+        private.place.params,
+        ChainParams { name: "mine".into(), spacing: 1, ..ChainParams::regtest() }
+    );
+    assert_ne!(private.place.params.chain_id(), ChainParams::regtest().chain_id());
+    assert_eq!(with("spacing = 1", "--network signet").expect("right").place.network(), Network::Signet);
+    for (text, line, wanted) in [
+        (
+            "network = 'regtest'",
+            "--network main",
+            "describes a chain on regtest, but the network is set to main",
+        ),
+        ("spacing = 0", "", "chain parameter spacing: is out of range"),
+        ("classes = [38, 11]", "", "chain parameter classes"),
+        ("base_dept = 3", "", "line 1: unknown key `base_dept`; did you mean `base_depth`?"),
+        ("embedded_bits = '1d00ffff'", "", "embedded_bits is for network = \"embedded\" only"),
+    ] {
+        let error = with(text, line).expect_err("wrong").to_string();
+        assert!(error.contains(wanted) && error.contains("chain.toml"), "{error}");
+    }
+}

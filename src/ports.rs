@@ -1,0 +1,20 @@
+//! The one table of default ports. Nothing else in the project names a port.
+
+use sharechain::params::Network;
+
+/// Stratum v1, for mining devices.
+pub const STRATUM: u16 = 3333;
+/// The node's own HTTP interface, on loopback.
+pub const API: u16 = 3380;
+/// Where bitcoind's `zmqpubhashblock` is customarily put; used in advice only, since bitcoind has no default for it.
+pub const BITCOIND_ZMQ: u16 = 28332;
+
+/// bitcoind's JSON-RPC. The embedded network has none; it is given regtest's.
+pub const fn bitcoind_rpc(network: Network) -> u16 {
+    match network {
+        Network::Main => 8332,
+        Network::Testnet4 => 48332,
+        Network::Signet => 38332,
+        Network::Regtest | Network::Embedded { .. } => 18443,
+    }
+}
