@@ -305,3 +305,221 @@ impl Changes {
         change.lost = change.lost.saturating_add(score);
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
+mod tests {
+    use super::*;
+    use bitcoin::Script;
+    use proptest::prelude::*;
+
+    fn owner(n: u8) -> Owner {
+        Owner::new(Script::from_bytes(&[&[0x00, 0x14][..], &[n; 20]].concat())).expect("P2WPKH")
+    }
+
+    fn contribution(n: u8, score: u128) -> Contribution {
+        Contribution { owner: owner(n), signals: u32::from(n), score: Score(score) }
+    }
+
+    fn params(window_score: u128, window_blocks: u32) -> ChainParams {
+        ChainParams { window_score: Score(window_score), window_blocks, ..ChainParams::main() }
+    }
+
+    fn contributions() -> impl Strategy<Value = Contribution> {
+        (0_u8..5, prop_oneof![3 => 0_u128..1_000, 1 => 0_u128..40_000])
+            .prop_map(|(n, score)| contribution(n, score))
+    }
+
+    fn blocks() -> impl Strategy<Value = BlockCredits> {
+        (0_u8..5, prop::option::weighted(0.8, contributions()), prop::collection::vec(contributions(), 0..5))
+            .prop_map(|(lister, own, listed)| BlockCredits { lister: owner(lister), own, listed })
+    }
+
+    /// The window by definition: every credit laid out anew and walked from the newest.
+    #[derive(Debug, PartialEq)]
+    struct Model {
+        ranked: Vec<(Owner, Score)>,
+        total: Score,
+        len: usize,
+        signals: [Score; 3],
+    }
+
+    impl Model {
+        fn at(params: &ChainParams, path: &[Arc<BlockCredits>]) -> Self {
+            let (mut sums, mut left, mut len) = (BTreeMap::new(), params.window_score.0, 0);
+            let mut signals = [Score::ZERO; 3];
+            for block in path.iter().rev().take(params.window_blocks as usize) {
+                if left == 0 {
+                    break;
+                }
+                len += 1;
+                let mut credits = Vec::new();
+                if let Some(share) = &block.own {
+                    credits.push((share.owner, share.signals, share.score.0));
+                }
+                for share in &block.listed {
+                    credits.push((block.lister, share.signals, share.score.0 / 256));
+                    credits.push((share.owner, share.signals, share.score.0 - share.score.0 / 256));
+                }
+                for (owner, carried, score) in credits.into_iter().rev() {
+                    let counted = score.min(left);
+                    left -= counted;
+                    *sums.entry(owner).or_insert(0) += counted;
+                    for (bit, sum) in signals.iter_mut().enumerate() {
+                        sum.0 += if (carried >> bit) & 1 == 1 { counted } else { 0 };
+                    }
+                }
+            }
+            let mut ranked: Vec<_> = sums.into_iter().filter(|(_, sum)| *sum > 0).collect();
+            ranked.sort_by(|(a, x), (b, y)| y.cmp(x).then(a.cmp(b)));
+            let ranked = ranked.into_iter().map(|(owner, sum)| (owner, Score(sum))).collect();
+            Self { ranked, total: Score(params.window_score.0 - left), len, signals }
+        }
+
+        fn of(window: &Window) -> Self {
+            Self {
+                ranked: window.ranked(),
+                total: window.total(),
+                len: window.len(),
+                signals: [0, 1, 2].map(|bit| window.signal_score(bit)),
+            }
+        }
+    }
+
+    /// All that a window knows, but for how far back its path is kept.
+    fn state(window: &Window) -> impl PartialEq + core::fmt::Debug + use<> {
+        let start = window.path.len() - window.first;
+        (start, window.skipped, window.total, window.sums.clone(), window.ranking.clone())
+    }
+
+    #[test]
+    fn credits_are_the_own_share_then_fee_and_rest_of_each_listed_one() {
+        let block = BlockCredits {
+            lister: owner(1),
+            own: Some(contribution(1, 1_000)),
+            listed: vec![contribution(2, 512), contribution(3, 255), contribution(4, 0)],
+        };
+        let expected = [(1, 1_000), (1, 2), (2, 510), (3, 255)].map(|(n, score)| (owner(n), Score(score)));
+        assert_eq!(block.credits().collect::<Vec<_>>(), expected);
+        assert_eq!(
+            block.credits().rev().collect::<Vec<_>>(),
+            expected.iter().rev().copied().collect::<Vec<_>>()
+        );
+        assert_eq!(block.total(), Score(1_767));
+        assert_eq!(block.credits().map(|(_, score)| score).sum::<Score>(), block.total());
+    }
+
+    #[test]
+    fn the_oldest_credit_counts_for_the_part_that_fits() {
+        let single = |n, score| {
+            Arc::new(BlockCredits { lister: owner(n), own: Some(contribution(n, score)), listed: vec![] })
+        };
+        let mut window = Window::new(&params(100, 10));
+        window.push(single(1, 60));
+        window.push(single(2, 70));
+        assert_eq!(window.ranked(), [(owner(2), Score(70)), (owner(1), Score(30))]);
+        window.push(single(3, 30));
+        assert_eq!(window.ranked(), [(owner(2), Score(70)), (owner(3), Score(30))]);
+        assert_eq!((window.len(), window.owners(), window.score_of(&owner(1))), (2, 2, Score::ZERO));
+        window.push(single(3, 250));
+        assert_eq!(window.ranked(), [(owner(3), Score(100))]);
+        assert_eq!(window.pop(), Some(single(3, 250)));
+        assert_eq!(window.ranked(), [(owner(2), Score(70)), (owner(3), Score(30))]);
+    }
+
+    #[test]
+    fn undo_ends_at_the_root_and_where_blocks_are_no_longer_kept() {
+        let params = params(1 << 20, 3);
+        let undoable = (MAX_REORG_DEPTH + KEEP_MARGIN) as usize;
+        let block = |height: usize| {
+            let own = Some(contribution(u8::try_from(height % 7).expect("small"), height as u128));
+            Arc::new(BlockCredits { lister: owner(9), own, listed: vec![contribution(8, 300)] })
+        };
+        let path: Vec<_> = (0..undoable + 10).map(block).collect();
+        let mut window = Window::new(&params);
+        assert_eq!(window.pop(), None);
+        path.iter().for_each(|block| window.push(block.clone()));
+        for end in (10..path.len()).rev() {
+            assert_eq!(window.pop().as_ref(), Some(&path[end]));
+            assert_eq!(Model::of(&window), Model::at(&params, &path[..end]));
+        }
+        assert_eq!(window.pop(), None);
+        assert_eq!(Model::of(&window), Model::at(&params, &path[..10]));
+        path[10..].iter().for_each(|block| window.push(block.clone()));
+        assert_eq!(state(&window), state(&Window::from_path(&params, path)));
+    }
+
+    #[test]
+    fn a_bit_locks_in_at_95_percent_of_a_window_that_is_not_empty() {
+        let window = |with: u128, without: u128| {
+            let mut window = Window::new(&params(1_000, 10));
+            let listed = vec![contribution(2, with), contribution(1, without)];
+            window.push(Arc::new(BlockCredits { lister: owner(0), own: None, listed }));
+            window
+        };
+        assert!(locks_in(&window(950, 50), 1));
+        assert!(!locks_in(&window(949, 51), 1));
+        // Older score that does not fit counts neither for nor against.
+        assert!(locks_in(&window(5_000, 950), 0) && !locks_in(&window(5_000, 949), 0));
+        assert!(!locks_in(&window(950, 50), 2));
+        assert!(!locks_in(&window(950, 50), 32));
+        assert!(!locks_in(&window(0, 0), 1));
+    }
+
+    proptest! {
+        /// At every step, forward or back, the window is what the definition says, and the same as when it is built
+        /// for that path at once.
+        #[test]
+        fn the_window_is_what_the_definition_says(
+            window_score in prop_oneof![1_u128..50, 1_u128..5_000, Just(u128::from(u64::MAX))],
+            window_blocks in 1_u32..8,
+            steps in prop::collection::vec(prop::option::weighted(0.6, blocks()), 1..60),
+        ) {
+            let params = params(window_score, window_blocks);
+            let (mut window, mut path) = (Window::new(&params), Vec::new());
+            for step in steps {
+                match step {
+                    Some(block) => {
+                        let block = Arc::new(block);
+                        path.push(block.clone());
+                        window.push(block);
+                    }
+                    None => prop_assert_eq!(window.pop(), path.pop()),
+                }
+                prop_assert_eq!(Model::of(&window), Model::at(&params, &path));
+                prop_assert_eq!(state(&window), state(&Window::from_path(&params, path.iter().cloned())));
+            }
+        }
+
+        /// Undo after redo, over the dropping of old credits and the cap of blocks.
+        #[test]
+        fn undo_after_redo_is_the_identity(
+            window_score in 1_u128..5_000,
+            window_blocks in 1_u32..8,
+            kept in prop::collection::vec(blocks(), 0..20),
+            undone in prop::collection::vec(blocks(), 1..20),
+        ) {
+            let mut window = Window::from_path(&params(window_score, window_blocks), kept.into_iter().map(Arc::new));
+            let before = state(&window);
+            undone.iter().for_each(|block| window.push(Arc::new(block.clone())));
+            for block in undone.iter().rev() {
+                let popped = window.pop();
+                prop_assert_eq!(popped.as_deref(), Some(block));
+            }
+            prop_assert_eq!(state(&window), before);
+        }
+
+        /// Whoever lists a block's shares in whatever order, a window that holds all of it counts the same.
+        #[test]
+        fn the_order_of_listed_shares_does_not_matter_while_all_fit(
+            (block, shuffled) in blocks().prop_flat_map(|block| {
+                (Just(block.clone()), Just(block.listed).prop_shuffle())
+            })
+        ) {
+            let other = BlockCredits { listed: shuffled, ..block.clone() };
+            let params = params(u128::from(u64::MAX), 8);
+            let ranked = |block| Window::from_path(&params, [Arc::new(block)]).ranked();
+            prop_assert_eq!(ranked(block), ranked(other));
+        }
+    }
+}
