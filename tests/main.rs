@@ -2,3 +2,4 @@
 
 mod bitcoind;
 mod support;
+mod tidy;
