@@ -1,5 +1,6 @@
 //! The consensus of commonwork. (Reading order and invariants to be written with the last module.)
 
+pub mod bitcoin_headers;
 pub mod codec;
 pub mod hash;
 pub mod owner;
