@@ -1,5 +1,14 @@
 //! The node of commonwork.
 
+// So that the tests' own helpers, which name this crate, can be used by the unit tests too.
+#[cfg(test)]
+extern crate self as commonwork;
+
 pub mod address;
 pub mod config;
 pub mod ports;
+pub mod work;
+
+#[cfg(test)]
+#[path = "../tests/support/jobs.rs"]
+mod test_jobs;

@@ -1,0 +1,340 @@
+//! Jobs: everything of a Bitcoin header but what the miner fills in, and the way from a solution to a judged share.
+//!
+//! A job is immutable and shared by every session that mines for its owner. Nothing here does I/O or reads a clock.
+
+use super::judge::{Targets, Verdict};
+use super::notify::NotifyLine;
+use sharechain::hash;
+use sharechain::owner::Owner;
+use sharechain::params::{ChainId, MAX_HEADER_TIME_AHEAD};
+use sharechain::share::{self, COMMITMENT_OUTPUT_HEAD, CoinbaseLink, Commitment, Extranonce};
+use sharechain::share::{Share, ShareHeader, ShareId};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use thiserror::Error;
+
+/// Names a job towards miners; eight hexadecimal digits on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct JobId(pub u32);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+/// The text is no job id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a job id is 1 to 8 hexadecimal digits")]
+pub struct BadJobId;
+
+impl FromStr for JobId {
+    type Err = BadJobId;
+
+    fn from_str(text: &str) -> Result<Self, BadJobId> {
+        // from_str_radix alone would take a sign.
+        let digits = (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let value = if digits { u32::from_str_radix(text, 16).ok() } else { None };
+        value.map(Self).ok_or(BadJobId)
+    }
+}
+
+/// Gives out job ids: counting up from a random start, so that none comes back within any job's life, not even
+/// across a restart. Some devices drop a job whose id they have seen; others know jobs only by a checksum of the id.
+#[derive(Debug)]
+pub struct JobIds(AtomicU32);
+
+impl JobIds {
+    /// Counts from `start`, which should be random.
+    pub const fn starting_at(start: u32) -> Self {
+        Self(AtomicU32::new(start))
+    }
+
+    /// An id that was not given out before.
+    pub fn next(&self) -> JobId {
+        JobId(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What a job is made from.
+#[derive(Clone, Debug)]
+pub struct JobParts {
+    /// Its id.
+    pub id: JobId,
+    /// Whether miners must drop what they are doing: the Bitcoin block mined on has changed.
+    pub clean: bool,
+    /// The header's fields as the job starts with them; the nonce is ignored.
+    pub header: ShareHeader,
+    /// The earliest header time: the median of prev_block's last 11, and 1.
+    pub min_time: u32,
+    /// The three targets.
+    pub targets: Targets,
+    /// The share chain that the commitment is for.
+    pub chain: ChainId,
+    /// What the share will say; it holds the owner and the class.
+    pub commitment: Commitment,
+    /// The bodies of the shares that the commitment lists, in order.
+    pub listed: Arc<[Share]>,
+    /// The coinbase up to the commitment hash.
+    pub coinbase_prefix: Vec<u8>,
+    /// Merkle branch of the coinbase, from the bottom, in the byte order that SHA-256 gives.
+    pub branch: Vec<[u8; 32]>,
+}
+
+/// Why parts do not make a job. It is always the builder's mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum BadJob {
+    /// The coinbase would be outside the protocol's bounds.
+    #[error("the coinbase would have {0} bytes, outside the bounds of protocol section 4")]
+    CoinbaseSize(usize),
+    /// The prefix does not end where the commitment hash belongs.
+    #[error("the coinbase prefix does not end with the head of the commitment output")]
+    NoCommitmentHead,
+    /// No header time is both late enough for Bitcoin and early enough for the share chain.
+    #[error("the earliest header time is behind the latest that the commitment allows")]
+    NoTime,
+}
+
+/// One job. See [`JobParts`] for the fields that are taken over as they are.
+#[derive(Debug)]
+pub struct Job {
+    id: JobId,
+    clean: bool,
+    header: ShareHeader,
+    min_time: u32,
+    targets: Targets,
+    commitment: Commitment,
+    commitment_hash: [u8; 32],
+    listed: Arc<[Share]>,
+    coinbase_prefix: Vec<u8>,
+    link: CoinbaseLink,
+    branch: Vec<[u8; 32]>,
+    notify: NotifyLine,
+}
+
+/// What a miner fills in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Solution {
+    /// Four bytes of the session, eight of the miner.
+    pub extranonce: Extranonce,
+    /// The whole version field, rolled bits included.
+    pub version: i32,
+    /// Header time.
+    pub time: u32,
+    /// Nonce.
+    pub nonce: u32,
+}
+
+/// A job with a solution: a header, its hash, and the way to the share it may be.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The job solved.
+    pub job: Arc<Job>,
+    /// The whole extranonce.
+    pub extranonce: Extranonce,
+    /// The complete header.
+    pub header: bitcoin::block::Header,
+    /// Its hash.
+    pub id: ShareId,
+}
+
+impl Job {
+    /// Makes a job and the text that announces it.
+    pub fn new(parts: JobParts) -> Result<Self, BadJob> {
+        let link = CoinbaseLink::of_prefix(&parts.coinbase_prefix)
+            .ok_or(BadJob::CoinbaseSize(parts.coinbase_prefix.len() + share::COINBASE_SUFFIX_LEN))?;
+        if !parts.coinbase_prefix.ends_with(&COMMITMENT_OUTPUT_HEAD) {
+            return Err(BadJob::NoCommitmentHead);
+        }
+        if parts.min_time > parts.commitment.time.saturating_add(MAX_HEADER_TIME_AHEAD).0 {
+            return Err(BadJob::NoTime);
+        }
+        let commitment_hash = parts.commitment.hash(parts.chain);
+        Ok(Self {
+            id: parts.id,
+            clean: parts.clean,
+            notify: NotifyLine::new(&parts, &commitment_hash),
+            header: parts.header,
+            min_time: parts.min_time,
+            targets: parts.targets,
+            commitment: parts.commitment,
+            commitment_hash,
+            listed: parts.listed,
+            coinbase_prefix: parts.coinbase_prefix,
+            link,
+            branch: parts.branch,
+        })
+    }
+
+    /// The id that the builder gave it. A session that serves it a second time, changed, gives it another.
+    pub const fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Whether miners must drop what they are doing.
+    pub const fn clean(&self) -> bool {
+        self.clean
+    }
+
+    /// The header's fields that the job starts with.
+    pub const fn header(&self) -> &ShareHeader {
+        &self.header
+    }
+
+    /// The earliest header time.
+    pub const fn min_time(&self) -> u32 {
+        self.min_time
+    }
+
+    /// The latest header time that the share chain allows (protocol section 4, check 5).
+    pub const fn max_time(&self) -> u32 {
+        self.commitment.time.saturating_add(MAX_HEADER_TIME_AHEAD).0
+    }
+
+    /// The three targets.
+    pub const fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// What the share will say.
+    pub const fn commitment(&self) -> &Commitment {
+        &self.commitment
+    }
+
+    /// The hash of the commitment, as it stands in the coinbase.
+    pub const fn commitment_hash(&self) -> &[u8; 32] {
+        &self.commitment_hash
+    }
+
+    /// Whom the share will be credited to.
+    pub const fn owner(&self) -> &Owner {
+        &self.commitment.owner
+    }
+
+    /// The shares that the job would list as a block.
+    pub const fn listed(&self) -> &Arc<[Share]> {
+        &self.listed
+    }
+
+    /// The coinbase's link for shares.
+    pub const fn link(&self) -> &CoinbaseLink {
+        &self.link
+    }
+
+    /// The merkle branch of the coinbase.
+    pub fn branch(&self) -> &[[u8; 32]] {
+        &self.branch
+    }
+
+    /// The whole coinbase without its witness, as txids are made from.
+    pub fn coinbase(&self, extranonce: &Extranonce) -> Vec<u8> {
+        let locktime = self.commitment.locktime().to_le_bytes();
+        [&self.coinbase_prefix[..], &self.commitment_hash, extranonce, &locktime].concat()
+    }
+
+    /// Appends the `mining.notify` line, its newline included.
+    pub fn write_notify(&self, id: JobId, time: u32, clean: bool, out: &mut Vec<u8>) {
+        self.notify.write(id, time, clean, out);
+    }
+
+    /// Fills in a solution. Pure: about 40 SHA-256 compressions, no judgement.
+    pub fn assemble(self: &Arc<Self>, solution: &Solution) -> Candidate {
+        let Solution { extranonce, version, time, nonce } = *solution;
+        let txid = self.link.txid(&self.commitment_hash, &extranonce, self.commitment.locktime());
+        let version = bitcoin::block::Version::from_consensus(version);
+        let header = ShareHeader { version, time, nonce, ..self.header }
+            .with_merkle_root(hash::merkle_root(txid, &self.branch));
+        Candidate { job: Arc::clone(self), extranonce, header, id: share::header_id(&header) }
+    }
+}
+
+impl Candidate {
+    /// What its hash is worth by its job's targets.
+    pub fn judge(&self) -> Verdict {
+        self.job.targets.judge(&self.id.0)
+    }
+
+    /// The share, whether or not the hash makes it one.
+    pub fn share(&self) -> Share {
+        let bitcoin::block::Header { version, time, nonce, .. } = self.header;
+        Share {
+            header: ShareHeader { version, time, nonce, ..self.job.header },
+            extranonce: self.extranonce,
+            branch: self.job.branch.clone(),
+            link: self.job.link.clone(),
+            commitment: self.job.commitment.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_jobs::{CHAIN, JobMaker};
+
+    fn solution() -> Solution {
+        Solution { extranonce: *b"4567abcdefgh", version: 0x2000_4000, time: 1_800_000_777, nonce: 42 }
+    }
+
+    #[test]
+    fn a_candidate_is_the_share_that_the_chain_will_see() {
+        let job = Arc::new(JobMaker { branch_len: 12, ..JobMaker::default() }.job());
+        let candidate = job.assemble(&solution());
+        assert_eq!(candidate.share().id(CHAIN), candidate.id);
+        assert_eq!(candidate.share().full_header(CHAIN), candidate.header);
+    }
+
+    #[test]
+    fn the_coinbase_is_a_transaction_with_the_txid_of_the_link() {
+        let job = JobMaker::default().job();
+        let extranonce = solution().extranonce;
+        let transaction: bitcoin::Transaction =
+            bitcoin::consensus::deserialize(&job.coinbase(&extranonce)).expect("a transaction");
+        let txid = job.link().txid(job.commitment_hash(), &extranonce, job.commitment().locktime());
+        assert!(transaction.is_coinbase());
+        assert_eq!(bitcoin::hashes::Hash::to_byte_array(transaction.compute_txid()), txid);
+    }
+
+    #[test]
+    fn the_verdict_is_by_the_jobs_own_targets() {
+        use sharechain::target::Target;
+        let targets = |network, block, share| Targets { network, block, share };
+        for (targets, bits) in [
+            (targets(Target::MIN, Target::MIN, Target::MIN), 0b000),
+            (targets(Target::MIN, Target::MIN, Target::MAX), 0b001),
+            (targets(Target::MIN, Target::MAX, Target::MAX), 0b011),
+            // On an easy network a Bitcoin block need not be a share.
+            (targets(Target::MAX, Target::MIN, Target::MIN), 0b100),
+        ] {
+            let job = Arc::new(JobMaker { targets, ..JobMaker::default() }.job());
+            let Verdict { bitcoin_block, share_block, share } = job.assemble(&solution()).judge();
+            let got = u8::from(bitcoin_block) << 2 | u8::from(share_block) << 1 | u8::from(share);
+            assert_eq!(got, bits);
+        }
+    }
+
+    #[test]
+    fn parts_that_make_no_job_are_refused() {
+        let parts = JobMaker::default().parts();
+        let short = JobParts { coinbase_prefix: vec![0; 79], ..parts.clone() };
+        assert_eq!(Job::new(short).err(), Some(BadJob::CoinbaseSize(127)));
+        let headless = JobParts { coinbase_prefix: vec![0; 200], ..parts.clone() };
+        assert_eq!(Job::new(headless).err(), Some(BadJob::NoCommitmentHead));
+        let late = JobParts { min_time: u32::MAX, ..parts };
+        assert_eq!(Job::new(late).err(), Some(BadJob::NoTime));
+    }
+
+    #[test]
+    fn job_ids_count_up_and_are_read_as_they_were_written() {
+        let ids = JobIds::starting_at(u32::MAX);
+        assert_eq!([ids.next(), ids.next()], [JobId(u32::MAX), JobId(0)]);
+        assert_eq!(JobId(0xab).to_string(), "000000ab");
+        assert_eq!("000000ab".parse(), Ok(JobId(0xab)));
+        assert_eq!("AB".parse(), Ok(JobId(0xab)));
+        for bad in ["", "+1", "-1", "123456789", "x", " 1"] {
+            assert_eq!(bad.parse::<JobId>(), Err(BadJobId), "{bad:?}");
+        }
+    }
+}

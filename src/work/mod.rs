@@ -1,0 +1,8 @@
+//! Work: what miners are given to hash, and where it comes from.
+//!
+//! A [`job::Job`] is immutable and shared; [`source::WorkSource`] hands the newest one to whoever serves miners.
+
+pub mod job;
+pub mod judge;
+mod notify;
+pub mod source;
