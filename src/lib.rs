@@ -7,6 +7,7 @@ extern crate self as commonwork;
 pub mod address;
 pub mod config;
 pub mod ports;
+pub mod stratum;
 pub mod work;
 
 #[cfg(test)]
