@@ -247,11 +247,26 @@ impl Share {
         self.header.with_merkle_root(hash::merkle_root(txid, &self.branch))
     }
 
+    /// Bytes of the canonical form.
+    pub fn encoded_len(&self) -> usize {
+        let variable = [
+            self.branch.as_flattened().len(),
+            self.link.rest().len(),
+            self.commitment.tag.as_bytes().len(),
+            self.commitment.owner.as_bytes().len(),
+        ];
+        variable.into_iter().fold(FIXED_LEN, usize::saturating_add)
+    }
+
     /// The id: the hash of the Bitcoin header. Costs the whole chain of hashes; keep the result.
     pub fn id(&self, chain: ChainId) -> ShareId {
         header_id(&self.full_header(chain))
     }
 }
+
+/// Bytes of a share besides branch, prefix rest, tag and owner: header 48, extranonce 12, link 34, commitment 166, and
+/// the three lengths.
+const FIXED_LEN: usize = 263;
 
 /// The id of the share with this header.
 pub fn header_id(header: &bitcoin::block::Header) -> ShareId {

@@ -1,0 +1,142 @@
+//! Taking steps: choice of tip, reorganisation, and what is released by what came.
+
+use super::judge::{Step, Submission};
+use super::prepare::ChangeSet;
+use super::tree::Place;
+use super::{BlockSummary, ShareChain};
+use crate::bitcoin_headers::{HeaderError, Inserted};
+use crate::error::{Missing, Refusal};
+use crate::params::{ALARM_REORG_DEPTH, MAX_REORG_DEPTH};
+use crate::share::ShareId;
+use crate::target::Work;
+use crate::units::UnixTime;
+use crate::verify::VerifiedShare;
+use bitcoin::block::Header;
+
+/// What a step did.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// The share that went into the pool.
+    pub share: Option<ShareId>,
+    /// The block that was added.
+    pub block: Option<BlockSummary>,
+    /// Whether the tip is another one now.
+    pub new_tip: bool,
+    /// The branch that was left, if one was.
+    pub reorganisation: Option<Reorganisation>,
+    /// What waited for this and can be judged again.
+    pub released: Vec<Submission>,
+}
+
+/// A change of branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reorganisation {
+    /// The tip that was left.
+    pub from: ShareId,
+    /// Blocks that are no longer on the active branch.
+    pub depth: u32,
+}
+
+impl Reorganisation {
+    /// Whether it is so deep that people should look.
+    pub const fn is_alarming(&self) -> bool {
+        self.depth > ALARM_REORG_DEPTH
+    }
+}
+
+impl ShareChain {
+    /// Takes a step whose block, if it has one, has been saved.
+    pub fn apply(&mut self, step: Step) -> Applied {
+        let mut applied = Applied::default();
+        if let Some(share) = step.share {
+            applied.share = Some(share.id());
+            applied.released = self.waiting.release(&Missing::Share(share.id()));
+            self.shares.insert(share);
+        }
+        if let Some(change) = step.block {
+            self.apply_block(change, &mut applied);
+        }
+        applied
+    }
+
+    fn apply_block(&mut self, change: ChangeSet, applied: &mut Applied) {
+        let id = change.summary.id;
+        let old_tip = self.tree.tip();
+        let place = self.tree.insert(change.summary.clone());
+        self.unsaved_headers.drain(..change.headers.len().min(self.unsaved_headers.len()));
+        if change.tip == id {
+            applied.new_tip = true;
+            applied.reorganisation = self.reorganisation(old_tip, place);
+            self.tree.activate(place);
+            self.shares.prune_below(self.oldest_share_kept());
+            if let Some((highest_pruned, _)) = change.pruned.last() {
+                self.desk.before_pruning(&self.params, &self.tree, place);
+                self.tree.prune_below(highest_pruned.saturating_add(1));
+            }
+        }
+        applied.released.extend(self.waiting.release(&Missing::Base(id)));
+        applied.released.extend(self.waiting.release(&Missing::Parent(id)));
+        applied.block = Some(change.summary);
+    }
+
+    fn reorganisation(&self, old_tip: Place, new_tip: Place) -> Option<Reorganisation> {
+        let fork = self.tree.common_ancestor(old_tip, new_tip)?;
+        let depth = self.tree.height(old_tip).0.saturating_sub(self.tree.height(fork).0);
+        (depth > 0).then(|| Reorganisation { from: self.tree.id(old_tip), depth })
+    }
+
+    /// Shares below this height can neither be listed by the next blocks nor be needed by a branch that may still win
+    /// without an alarm.
+    fn oldest_share_kept(&self) -> crate::units::Height {
+        self.height().saturating_sub(self.params.include_depth.saturating_add(ALARM_REORG_DEPTH))
+    }
+
+    /// Most cumulative work wins, the first complete one among equals; and no synced node switches too deep by itself.
+    pub(super) fn would_be_tip(&self, parent: Place, work: Work) -> bool {
+        let tip = self.tree.tip();
+        if work <= self.tree.work(tip) {
+            return false;
+        }
+        let fork = self.tree.common_ancestor(parent, tip);
+        let depth = fork.map(|fork| self.tree.height(tip).0.saturating_sub(self.tree.height(fork).0));
+        depth.is_some_and(|depth| depth <= MAX_REORG_DEPTH)
+    }
+
+    /// Holds a submission until what it lacks comes. What is of an unknown version is not held: only a newer release helps.
+    pub fn hold(&mut self, submission: Submission, missing: Missing) {
+        if matches!(missing, Missing::Version(_)) {
+            return;
+        }
+        let id = submission.share.id();
+        let listed: usize = submission.bodies.iter().map(|body| body.share().encoded_len()).sum();
+        let ids = submission.includes.as_ref().map_or(0, |ids| ids.len().saturating_mul(32));
+        let bytes = submission.share.share().encoded_len().saturating_add(listed).saturating_add(ids);
+        self.waiting.hold(id, missing, submission.source, bytes, submission);
+    }
+
+    /// Takes in a Bitcoin header; what waited for it is released. It is saved with the next block.
+    pub fn add_header(&mut self, header: Header) -> Result<Vec<Submission>, HeaderError> {
+        if self.headers.insert(header)? == Inserted::Known {
+            return Ok(Vec::new());
+        }
+        let hash = header.block_hash();
+        if let Some(info) = self.headers.get(&hash) {
+            self.unsaved_headers.push((info.height, header));
+        }
+        Ok(self.waiting.release(&Missing::PrevBlock(hash)))
+    }
+
+    /// What waited for a time that has come.
+    pub fn tick(&mut self, now: UnixTime) -> Vec<Submission> {
+        self.waiting.release_until(now)
+    }
+
+    /// Puts the shares of a saved block back into the pool after [`ShareChain::load`], as far as they may be needed.
+    pub fn readmit(&mut self, share: crate::verify::Bound) -> Result<(), Refusal> {
+        let share: VerifiedShare = self.verify(share)?;
+        if share.is_share() && share.share().commitment.height >= self.oldest_share_kept() {
+            self.shares.insert(share);
+        }
+        Ok(())
+    }
+}

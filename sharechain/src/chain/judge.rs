@@ -1,0 +1,197 @@
+//! Checks 3 to 6, and the way of one submission up to what it would change.
+
+use super::prepare::ChangeSet;
+use super::tree::Place;
+use super::{Selections, ShareChain};
+use crate::bitcoin_headers::{BitcoinContext, ContextError};
+use crate::coinbase::{self, CoinbaseInputs};
+use crate::error::{InvalidShare, Missing, Refusal};
+use crate::params::{FUTURE_DROP, MAX_HEADER_TIME_AHEAD, SHARE_FORK_DEPTH};
+use crate::payout::{self, Payouts};
+use crate::pool::Source;
+use crate::share::{CoinbaseLink, Commitment, ShareId};
+use crate::target::Target;
+use crate::units::{Height, UnixTime};
+use crate::verify::{Bound, VerifiedShare, is_known_version};
+
+/// Something to be judged: a share and, when it may be a share block, what it lists.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The share.
+    pub share: Bound,
+    /// The ids that it lists, in order, when it is offered as a block.
+    pub includes: Option<Vec<ShareId>>,
+    /// Listed shares that may not be here yet.
+    pub bodies: Vec<Bound>,
+    /// Who sent it.
+    pub source: Source,
+}
+
+impl Submission {
+    /// A share that nobody offers as a block.
+    pub const fn share(share: Bound, source: Source) -> Self {
+        Self { share, includes: None, bodies: Vec::new(), source }
+    }
+}
+
+/// What a submission would change.
+#[derive(Debug)]
+pub struct Step {
+    /// The share, when it is new here and meets its share target.
+    pub share: Option<VerifiedShare>,
+    /// The block that it is, ready to be saved and applied.
+    pub block: Option<ChangeSet>,
+    /// Why it is not a block, when it was offered as one.
+    pub not_a_block: Option<Refusal>,
+}
+
+impl ShareChain {
+    /// Judges a submission by the clock `now`. Only caches and the list of invalid ids change.
+    pub fn judge(&mut self, submission: &Submission, now: UnixTime) -> Result<Step, Refusal> {
+        let id = submission.share.id();
+        if self.invalid.contains(&id) {
+            return Err(Refusal::KnownInvalid);
+        }
+        self.check_clock(&submission.share.share().commitment, now)?;
+        let known = self.shares.get(&id).cloned();
+        let is_new = known.is_none();
+        let share = known.map_or_else(|| self.verify(submission.share.clone()), Ok)?;
+        let offered = submission.includes.as_ref().filter(|_| share.block_target().is_some());
+        let block = match offered {
+            Some(includes) if self.tree.find(&id).is_none() => {
+                Some(self.prepare(&share, includes, &submission.bodies))
+            }
+            _ => None,
+        };
+        let share = Some(share).filter(|share| is_new && share.is_share() && self.can_still_be_listed(share));
+        match block {
+            Some(Ok(block)) => Ok(Step { share, block: Some(block), not_a_block: None }),
+            Some(Err(refusal)) if share.is_none() => Err(refusal),
+            None if share.is_none() => Err(if is_new { Refusal::Behind } else { Refusal::Known }),
+            refused => Ok(Step { share, block: None, not_a_block: refused.and_then(Result::err) }),
+        }
+    }
+
+    /// Checks 3 to 6.
+    pub fn verify(&mut self, bound: Bound) -> Result<VerifiedShare, Refusal> {
+        let result = self.check(&bound);
+        if let Err(Refusal::Share(_)) = result {
+            self.invalid.insert(bound.id());
+        }
+        let context = result?;
+        let share_target = bound.share_target();
+        Ok(VerifiedShare::new(bound, share_target, context))
+    }
+
+    fn check(&mut self, bound: &Bound) -> Result<BitcoinContext, Refusal> {
+        let share = bound.share();
+        let commitment = &share.commitment;
+        if !is_known_version(commitment.version) {
+            return Err(Refusal::Waits(Missing::Version(commitment.version)));
+        }
+        let base = self.tree.find(&commitment.base).ok_or(Refusal::Waits(Missing::Base(commitment.base)))?;
+        if !self.is_on_a_strong_branch(base) {
+            return Err(Refusal::Behind);
+        }
+        self.check_against_base(base, bound.share_target(), commitment.height).map_err(Refusal::Share)?;
+        let context = self.headers.context(&share.header).map_err(|error| match error {
+            ContextError::UnknownPrevBlock(hash) => Refusal::Waits(Missing::PrevBlock(hash)),
+            other => Refusal::Share(InvalidShare::Bitcoin(other)),
+        })?;
+        check_bitcoin_claims(commitment, share.header.time, &context).map_err(Refusal::Share)?;
+        let selections = self.due(base, share.header.prev_block, &context).ok_or(Refusal::Behind)?;
+        let class = self.params.classes.iter().position(|class| *class == commitment.class);
+        let selection =
+            class.and_then(|index| selections.get(index)).ok_or(Refusal::Share(InvalidShare::Coinbase))?;
+        let payouts = payout::split(selection, commitment.coinbase_value, commitment.owner);
+        if link_due(commitment, &payouts).as_ref() == Some(&share.link) {
+            Ok(context)
+        } else {
+            Err(Refusal::Share(InvalidShare::Coinbase))
+        }
+    }
+
+    /// Check 4.
+    fn check_against_base(
+        &self,
+        base: Place,
+        share_target: Target,
+        height: Height,
+    ) -> Result<(), InvalidShare> {
+        let base_target = self.base_target(base);
+        if share_target < base_target || share_target > self.params.easiest_share_target(base_target) {
+            return Err(InvalidShare::ShareTarget);
+        }
+        let follows = self.tree.height(base).saturating_add(self.params.base_depth).saturating_add(1);
+        let right = match base {
+            Place::Root => (Height(1)..=follows).contains(&height),
+            Place::At(_) => height == follows,
+        };
+        if right { Ok(()) } else { Err(InvalidShare::Height(height)) }
+    }
+
+    /// The selections that a coinbase on this base pays by; none where the payout block has been pruned.
+    pub(super) fn due(
+        &mut self,
+        base: Place,
+        prev_block: bitcoin::BlockHash,
+        context: &BitcoinContext,
+    ) -> Option<Selections> {
+        let payout_block = self.payout_block(base, context.height)?;
+        Some(self.desk.selections(&self.params, &self.tree, payout_block, (prev_block, context.height)))
+    }
+
+    fn check_clock(&self, commitment: &Commitment, now: UnixTime) -> Result<(), Refusal> {
+        let ahead = commitment.time.seconds_since(now);
+        if ahead > i64::from(FUTURE_DROP) {
+            return Err(Refusal::FarAhead);
+        }
+        if ahead > i64::from(self.params.future_limit) {
+            let ready = UnixTime(commitment.time.0.saturating_sub(self.params.future_limit));
+            return Err(Refusal::Waits(Missing::Time(ready)));
+        }
+        Ok(())
+    }
+
+    /// Whether a block is on the active branch, or on one with at least the work of the tip's ancestor 16 blocks back.
+    fn is_on_a_strong_branch(&self, place: Place) -> bool {
+        let tip = self.tree.tip();
+        let enough = self.work_back(tip, SHARE_FORK_DEPTH);
+        self.tree.is_active(place)
+            || self
+                .tree
+                .leaves()
+                .any(|leaf| self.tree.work(leaf) >= enough && self.tree.is_ancestor(place, leaf))
+    }
+
+    /// Whether a block after the tip could still list the share.
+    fn can_still_be_listed(&self, share: &VerifiedShare) -> bool {
+        share.share().commitment.height.saturating_add(self.params.include_depth) > self.height()
+    }
+}
+
+/// Check 5, as far as it compares the commitment with the header's place.
+fn check_bitcoin_claims(
+    commitment: &Commitment,
+    header_time: u32,
+    context: &BitcoinContext,
+) -> Result<(), InvalidShare> {
+    let (claimed, actual) = (commitment.bitcoin_height.0, context.height.0);
+    if claimed != actual {
+        return Err(InvalidShare::BitcoinHeight { claimed, actual });
+    }
+    if header_time > commitment.time.saturating_add(MAX_HEADER_TIME_AHEAD).0 {
+        return Err(InvalidShare::HeaderTime);
+    }
+    Ok(())
+}
+
+/// The link of the coinbase that is due for a commitment.
+fn link_due(commitment: &Commitment, payouts: &Payouts) -> Option<CoinbaseLink> {
+    CoinbaseLink::of_prefix(&coinbase::prefix(&CoinbaseInputs {
+        bitcoin_height: commitment.bitcoin_height,
+        tag: &commitment.tag,
+        witness_commitment: &commitment.witness_commitment,
+        payouts,
+    }))
+}

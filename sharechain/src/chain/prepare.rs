@@ -1,0 +1,239 @@
+//! Check 7: whether a verified share is a share block here, and what taking it would change.
+
+use super::ShareChain;
+use super::summary::{BlockSummary, Freshness};
+use super::tree::Place;
+use crate::error::{InvalidBlock, ListedProblem, Missing, Refusal};
+use crate::params::{CHEAP_FORK_DEPTH, FRESHNESS_DEPTH};
+use crate::retarget::next_target;
+use crate::share::{Share, ShareBlock, ShareId, includes_hash};
+use crate::target::{Target, Work};
+use crate::units::{BitcoinHeight, Height, UnixTime};
+use crate::verify::{Bound, VerifiedShare};
+use crate::window::{BlockCredits, Contribution};
+use bitcoin::block::Header;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// All that one share block changes. Save it, then apply it.
+#[derive(Clone, Debug)]
+pub struct ChangeSet {
+    /// The block with the bodies that it lists.
+    pub block: Arc<ShareBlock>,
+    /// What of it stays in memory.
+    pub summary: BlockSummary,
+    /// The best tip afterwards: this block, or the tip as it was.
+    pub tip: ShareId,
+    /// Bitcoin headers that came since the last change.
+    pub headers: Vec<(BitcoinHeight, Header)>,
+    /// Blocks that are no longer kept.
+    pub pruned: Vec<(Height, ShareId)>,
+}
+
+/// Where a block that is being judged stands.
+#[derive(Clone, Copy)]
+struct Position {
+    parent: Place,
+    base: Place,
+    height: Height,
+    time: UnixTime,
+    id: ShareId,
+}
+
+impl ShareChain {
+    /// Check 7 for a share that is offered as a block with this list.
+    pub(super) fn prepare(
+        &mut self,
+        share: &VerifiedShare,
+        includes: &[ShareId],
+        bodies: &[Bound],
+    ) -> Result<ChangeSet, Refusal> {
+        let parent_id = share.share().commitment.parent;
+        let parent = self.tree.find(&parent_id).ok_or(Refusal::Waits(Missing::Parent(parent_id)))?;
+        let work = self.work_with(parent, share);
+        if work < self.work_back(self.tree.tip(), CHEAP_FORK_DEPTH) {
+            return Err(Refusal::Behind);
+        }
+        let position = self.check_position(parent, share)?;
+        if includes_hash(includes) != share.share().commitment.includes {
+            return Err(Refusal::Block(InvalidBlock::Includes));
+        }
+        if includes.len() > usize::try_from(self.params.max_listed).unwrap_or(usize::MAX) {
+            return Err(Refusal::Block(InvalidBlock::TooManyListed));
+        }
+        let listed = self.find_listed(includes, bodies)?;
+        self.check_listed(&position, &listed).map_err(Refusal::Block)?;
+        Ok(self.change_set(&position, share, &listed, work))
+    }
+
+    /// The block's own place: base, height, time, bits and freshness as its parent demands.
+    fn check_position(&self, parent: Place, share: &VerifiedShare) -> Result<Position, Refusal> {
+        let commitment = &share.share().commitment;
+        let base = self.base_of(parent).ok_or(Refusal::Behind)?;
+        let height = self.tree.height(parent).saturating_add(1);
+        let bits =
+            next_target(&self.params, self.retarget_input(parent).as_ref(), commitment.time).to_compact();
+        let checks = [
+            (self.tree.id(base) == commitment.base, InvalidBlock::Base),
+            (height == commitment.height, InvalidBlock::Height),
+            (commitment.time >= self.least_time(parent), InvalidBlock::Time),
+            (bits == commitment.bits, InvalidBlock::Bits),
+            (self.freshness(parent).allows(share.context(), self.tree.height(parent)), InvalidBlock::Stale),
+        ];
+        match checks.into_iter().find(|(holds, _)| !holds) {
+            Some((_, broken)) => Err(Refusal::Block(broken)),
+            None => Ok(Position { parent, base, height, time: commitment.time, id: share.id() }),
+        }
+    }
+
+    /// The listed shares, verified: from the pool, or from the bodies that came along.
+    fn find_listed(&mut self, includes: &[ShareId], bodies: &[Bound]) -> Result<Vec<VerifiedShare>, Refusal> {
+        let mut listed = Vec::with_capacity(includes.len());
+        for id in includes {
+            let problem = |problem| Refusal::Block(InvalidBlock::Listed { id: *id, problem });
+            if self.invalid.contains(id) {
+                return Err(problem(ListedProblem::KnownInvalid));
+            }
+            if let Some(share) = self.shares.get(id) {
+                listed.push(share.clone());
+                continue;
+            }
+            let body = bodies.iter().find(|body| body.id() == *id);
+            let body = body.ok_or(Refusal::Waits(Missing::Share(*id)))?;
+            listed.push(self.verify(body.clone()).map_err(|refusal| match refusal {
+                Refusal::Share(invalid) => problem(ListedProblem::Invalid(invalid)),
+                other => other,
+            })?);
+        }
+        Ok(listed)
+    }
+
+    fn check_listed(&self, position: &Position, listed: &[VerifiedShare]) -> Result<(), InvalidBlock> {
+        let credited = self.credited_before(position.parent);
+        let mut seen = BTreeSet::from([position.id]);
+        for share in listed {
+            let id = share.id();
+            let problem = if !seen.insert(id) {
+                Some(ListedProblem::Twice)
+            } else if credited.contains(&id) {
+                Some(ListedProblem::Credited)
+            } else {
+                self.listing_problem(position, share)
+            };
+            if let Some(problem) = problem {
+                return Err(InvalidBlock::Listed { id, problem });
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a share that has not been credited may not be listed by a block at this position.
+    fn listing_problem(&self, position: &Position, share: &VerifiedShare) -> Option<ListedProblem> {
+        let commitment = &share.share().commitment;
+        let base = self.tree.find(&commitment.base);
+        let reach = commitment.height..=commitment.height.saturating_add(self.params.include_depth);
+        if !share.is_share() {
+            Some(ListedProblem::NotAShare)
+        } else if !base.is_some_and(|base| self.tree.is_ancestor(base, position.base)) {
+            Some(ListedProblem::Base)
+        } else if !reach.contains(&position.height) {
+            Some(ListedProblem::Height)
+        } else if commitment.time > position.time.saturating_add(self.params.future_limit) {
+            Some(ListedProblem::Time)
+        } else if !self.is_fresh(position, share) {
+            Some(ListedProblem::Stale)
+        } else {
+            None
+        }
+    }
+
+    fn is_fresh(&self, position: &Position, share: &VerifiedShare) -> bool {
+        let own = share.share().commitment.height.saturating_sub(1);
+        let at = own.max(position.height.saturating_sub(FRESHNESS_DEPTH));
+        // Pruned ancestors are far older than the freshness depth, so the ancestor is there.
+        let ancestor = self.tree.ancestor(position.parent, at);
+        ancestor.is_some_and(|ancestor| self.freshness(ancestor).allows(share.context(), at))
+    }
+
+    fn freshness(&self, place: Place) -> Freshness {
+        self.tree.get(place).map(|block| block.freshness).unwrap_or_default()
+    }
+
+    /// Ids credited by this block and those before it, as far back as a listed share can have been credited.
+    pub(super) fn credited_before(&self, parent: Place) -> BTreeSet<ShareId> {
+        let depth = usize::try_from(self.params.include_depth).unwrap_or(usize::MAX);
+        self.tree.back_from(parent, depth).flat_map(|block| block.credited.iter().copied()).collect()
+    }
+
+    /// Verified shares from the pool that a block on the tip may list, those that have least time left first.
+    pub(super) fn listable(&self, time: UnixTime) -> Vec<ShareId> {
+        let parent = self.tree.tip();
+        let Some(base) = self.base_of(parent) else { return Vec::new() };
+        let height = self.tree.height(parent).saturating_add(1);
+        let position = Position { parent, base, height, time, id: self.id.as_block() };
+        let credited = self.credited_before(parent);
+        let most = usize::try_from(self.params.max_listed).unwrap_or(usize::MAX);
+        let candidates = self.shares.range(height.saturating_sub(self.params.include_depth), height);
+        let listable = candidates.filter(|share| {
+            !credited.contains(&share.id()) && self.listing_problem(&position, share).is_none()
+        });
+        listable.map(VerifiedShare::id).take(most).collect()
+    }
+
+    fn work_with(&self, parent: Place, share: &VerifiedShare) -> Work {
+        let own = share.block_target().map_or(Work::ZERO, Target::work);
+        self.tree.work(parent).saturating_add(own)
+    }
+
+    /// Cumulative work of the ancestor `depth` blocks before, zero when there are fewer.
+    pub(super) fn work_back(&self, place: Place, depth: u32) -> Work {
+        let height = self.tree.height(place).saturating_sub(depth);
+        self.tree.ancestor(place, height).map_or(Work::ZERO, |ancestor| self.tree.work(ancestor))
+    }
+
+    fn change_set(
+        &self,
+        position: &Position,
+        share: &VerifiedShare,
+        listed: &[VerifiedShare],
+        work: Work,
+    ) -> ChangeSet {
+        let own = Some(share).filter(|share| share.is_share());
+        let commitment = &share.share().commitment;
+        let summary = BlockSummary {
+            id: share.id(),
+            parent: commitment.parent,
+            height: position.height,
+            time: commitment.time,
+            bits: commitment.bits,
+            work,
+            bitcoin_height: commitment.bitcoin_height,
+            prev_block: share.share().header.prev_block,
+            freshness: self.freshness(position.parent).after(share.context(), position.height),
+            credits: Arc::new(BlockCredits {
+                lister: commitment.owner,
+                own: own.map(contribution),
+                listed: listed.iter().map(contribution).collect(),
+            }),
+            credited: own.into_iter().chain(listed).map(VerifiedShare::id).collect(),
+        };
+        let becomes_tip = self.would_be_tip(position.parent, work);
+        let tip_height = if becomes_tip { position.height } else { self.height() };
+        let horizon = tip_height.saturating_sub(self.params.kept_blocks());
+        ChangeSet {
+            block: Arc::new(ShareBlock {
+                share: Share::clone(share.share()),
+                listed: listed.iter().map(|share| Share::clone(share.share())).collect(),
+            }),
+            tip: if becomes_tip { summary.id } else { self.tip() },
+            summary,
+            headers: self.unsaved_headers.clone(),
+            pruned: self.tree.ids_below(horizon),
+        }
+    }
+}
+
+fn contribution(share: &VerifiedShare) -> Contribution {
+    let commitment = &share.share().commitment;
+    Contribution { owner: commitment.owner, signals: commitment.signals, score: share.score() }
+}

@@ -1,0 +1,88 @@
+//! What a share chain needs of a store, and a store in memory for tests and tools.
+//!
+//! The sled store of the node stands behind the same trait.
+
+use crate::chain::{BlockSummary, ChangeSet};
+use crate::share::{ShareBlock, ShareId};
+use crate::units::{BitcoinHeight, Height};
+use bitcoin::BlockHash;
+use bitcoin::block::Header;
+use core::convert::Infallible;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Keeps share blocks, the Bitcoin headers that they name, and the tip.
+///
+/// A change set is saved as a whole or not at all, and is on the disk when `commit` returns.
+pub trait ShareStore {
+    /// The disk's fault.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// All that [`crate::chain::ShareChain::load`] needs.
+    fn load(&self) -> Result<Saved, Self::Error>;
+
+    /// Saves a change set.
+    fn commit(&mut self, change: &ChangeSet) -> Result<(), Self::Error>;
+
+    /// Saves Bitcoin headers apart from any block: the run that ends with the chain's first Bitcoin block, for one.
+    fn commit_headers(&mut self, headers: &[(BitcoinHeight, Header)]) -> Result<(), Self::Error>;
+
+    /// The block with this height and id, on any branch.
+    fn block(&self, height: Height, id: &ShareId) -> Result<Option<ShareBlock>, Self::Error>;
+}
+
+/// What a store holds, without the bodies.
+#[derive(Clone, Debug, Default)]
+pub struct Saved {
+    /// Bitcoin headers by height, lowest first.
+    pub headers: Vec<(BitcoinHeight, Header)>,
+    /// Blocks, lowest first.
+    pub blocks: Vec<BlockSummary>,
+    /// The tip, if there is a block.
+    pub tip: Option<ShareId>,
+}
+
+/// A store without a disk.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    headers: BTreeMap<(BitcoinHeight, BlockHash), Header>,
+    blocks: BTreeMap<(Height, ShareId), (Arc<ShareBlock>, BlockSummary)>,
+    tip: Option<ShareId>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl ShareStore for MemoryStore {
+    type Error = Infallible;
+
+    fn load(&self) -> Result<Saved, Infallible> {
+        Ok(Saved {
+            headers: self.headers.iter().map(|((height, _), header)| (*height, *header)).collect(),
+            blocks: self.blocks.values().map(|(_, summary)| summary.clone()).collect(),
+            tip: self.tip,
+        })
+    }
+
+    fn commit(&mut self, change: &ChangeSet) -> Result<(), Infallible> {
+        self.commit_headers(&change.headers)?;
+        let key = (change.summary.height, change.summary.id);
+        self.blocks.insert(key, (change.block.clone(), change.summary.clone()));
+        change.pruned.iter().for_each(|key| drop(self.blocks.remove(key)));
+        self.tip = Some(change.tip);
+        Ok(())
+    }
+
+    fn commit_headers(&mut self, headers: &[(BitcoinHeight, Header)]) -> Result<(), Infallible> {
+        self.headers.extend(headers.iter().map(|(height, header)| ((*height, header.block_hash()), *header)));
+        Ok(())
+    }
+
+    fn block(&self, height: Height, id: &ShareId) -> Result<Option<ShareBlock>, Infallible> {
+        Ok(self.blocks.get(&(height, *id)).map(|(block, _)| ShareBlock::clone(block)))
+    }
+}

@@ -1,0 +1,270 @@
+//! A share chain with a miner of its own: real proof of work at small targets, on a Bitcoin chain of headers alone.
+
+#![allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use bitcoin::block::{Header, Version};
+use bitcoin::hashes::Hash;
+use bitcoin::{BlockHash, CompactTarget, ScriptBuf, TxMerkleNode, WPubkeyHash};
+use sharechain::bitcoin_headers::HeaderTree;
+use sharechain::chain::{Applied, Draft, JobChoices, ShareChain, Submission};
+use sharechain::error::Refusal;
+use sharechain::owner::Owner;
+use sharechain::params::{ChainParams, Network};
+use sharechain::pool::Source;
+use sharechain::share::{Share, ShareHeader, ShareId, Tag};
+use sharechain::store::{MemoryStore, ShareStore};
+use sharechain::target::Target;
+use sharechain::units::{BitcoinHeight, UnixTime};
+use sharechain::verify::Bound;
+
+/// The time at which every test begins.
+pub(crate) const START: u32 = 1_700_000_000;
+/// A network target that takes 2,048 hashes: blocks take 64, shares 8.
+const NETWORK_BITS: u32 = 0x1f1f_ffff;
+const BLOCK_BITS: u32 = 0x2003_ffff;
+
+/// Small numbers, so that depths are reached soon.
+pub(crate) fn params() -> ChainParams {
+    let genesis = genesis();
+    ChainParams {
+        name: "test".into(),
+        network: Network::Embedded { bits: NETWORK_BITS },
+        easiest_block_target: CompactTarget::from_consensus(BLOCK_BITS),
+        shares_per_block: 8,
+        first_bitcoin_block: (BitcoinHeight(0), genesis.block_hash()),
+        base_depth: 3,
+        include_depth: 8,
+        payout_interval: 2,
+        window_blocks: 50,
+        max_listed: 64,
+        ..ChainParams::main()
+    }
+}
+
+fn genesis() -> Header {
+    header(BlockHash::all_zeros(), START - 10_000, 0)
+}
+
+fn header(prev_blockhash: BlockHash, time: u32, salt: u8) -> Header {
+    Header {
+        version: Version::from_consensus(0x2000_0000),
+        prev_blockhash,
+        merkle_root: TxMerkleNode::from_byte_array([salt; 32]),
+        time,
+        bits: CompactTarget::from_consensus(NETWORK_BITS),
+        nonce: 0,
+    }
+}
+
+/// A Bitcoin header with real work on `prev`.
+pub(crate) fn mine_header(prev: BlockHash, time: u32, salt: u8) -> Header {
+    let target = Target::from_compact(CompactTarget::from_consensus(NETWORK_BITS)).expect("a target");
+    let mut header = header(prev, time, salt);
+    while !target.is_met_by(&header.block_hash().to_byte_array()) {
+        header.nonce += 1;
+    }
+    header
+}
+
+/// The owner with this number.
+pub(crate) fn owner(n: u8) -> Owner {
+    Owner::new(&ScriptBuf::new_p2wpkh(&WPubkeyHash::from_byte_array([n; 20]))).expect("standard")
+}
+
+/// What a miner looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// A share that is no block.
+    Share,
+    /// A share block.
+    Block,
+}
+
+/// A job's choices that tests vary.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    pub(crate) owner: u8,
+    pub(crate) class: u16,
+    pub(crate) value: u64,
+}
+
+impl Work {
+    pub(crate) fn of(owner: u8) -> Self {
+        Self { owner, class: 11, value: 5_000_000_000 }
+    }
+}
+
+/// One node without a network: chain, store, clock, and the Bitcoin tip that it mines on.
+pub(crate) struct Rig {
+    pub(crate) chain: ShareChain,
+    pub(crate) store: MemoryStore,
+    pub(crate) now: UnixTime,
+    pub(crate) bitcoin_tip: BlockHash,
+    jobs: u64,
+}
+
+/// A share as it was mined, with the list for the case that it is a block.
+#[derive(Clone, Debug)]
+pub(crate) struct Mined {
+    pub(crate) share: Share,
+    pub(crate) includes: Vec<ShareId>,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        Self::with(params())
+    }
+
+    pub(crate) fn with(params: ChainParams) -> Self {
+        let headers = HeaderTree::new(&params, &[genesis()]).expect("the first block");
+        let bitcoin_tip = genesis().block_hash();
+        Self {
+            chain: ShareChain::new(params, headers),
+            store: MemoryStore::new(),
+            now: UnixTime(START),
+            bitcoin_tip,
+            jobs: 0,
+        }
+    }
+
+    /// Another node that has heard nothing yet but the Bitcoin headers.
+    pub(crate) fn newcomer(&self) -> Self {
+        let mut other = Self::with(self.chain.params().clone());
+        for (_, header) in self.chain.headers().iter() {
+            other.chain.add_header(*header).expect("valid here, valid there");
+        }
+        other.now = self.now;
+        other.bitcoin_tip = self.bitcoin_tip;
+        // Two nodes never make the same job.
+        other.jobs = self.jobs + 1_000_000;
+        other
+    }
+
+    /// A Bitcoin block is found on the tip.
+    pub(crate) fn bitcoin_block(&mut self) {
+        let header = mine_header(self.bitcoin_tip, self.now.0, 1);
+        self.chain.add_header(header).expect("a valid header");
+        self.bitcoin_tip = header.block_hash();
+        // The next header must be later than the median of the last 11, which may all be of this second.
+        self.now = self.now.saturating_add(1);
+    }
+
+    pub(crate) fn header(&self) -> ShareHeader {
+        ShareHeader {
+            version: Version::from_consensus(0x2000_0000),
+            prev_block: self.bitcoin_tip,
+            time: self.now.0,
+            bits: CompactTarget::from_consensus(NETWORK_BITS),
+            nonce: 0,
+        }
+    }
+
+    pub(crate) fn draft(&mut self) -> Draft {
+        let (header, now) = (self.header(), self.now);
+        self.chain.draft(&header, now).expect("a known Bitcoin tip")
+    }
+
+    /// Mines on the tip with real hashes.
+    pub(crate) fn mine(&mut self, work: Work, want: Want) -> Mined {
+        let draft = self.draft();
+        self.mine_on(&draft, work, want)
+    }
+
+    pub(crate) fn mine_on(&mut self, draft: &Draft, work: Work, want: Want) -> Mined {
+        self.jobs += 1;
+        let choices = JobChoices {
+            coinbase_value: work.value,
+            tag: Tag::pushing(&self.jobs.to_le_bytes()).expect("eight bytes"),
+            witness_commitment: [3; 32],
+            share_target: draft.easiest_share_target,
+            owner: owner(work.owner),
+            class: work.class,
+        };
+        let (params, id) = (self.chain.params(), self.chain.id());
+        let made = draft.make(params, id, choices, self.now).expect("a class of the chain");
+        let share = Share {
+            header: self.header(),
+            extranonce: [0; 12],
+            branch: vec![[9; 32]],
+            link: made.link,
+            commitment: made.commitment,
+        };
+        Mined { share: grind(id, share, want), includes: draft.includes.to_vec() }
+    }
+
+    pub(crate) fn bind(&self, share: &Share) -> Bound {
+        Bound::new(self.chain.params(), self.chain.id(), share.clone()).expect("binds")
+    }
+
+    pub(crate) fn submission(&self, mined: &Mined) -> Submission {
+        let includes = Some(mined.includes.clone());
+        Submission { share: self.bind(&mined.share), includes, bodies: Vec::new(), source: Source(0) }
+    }
+
+    /// The one door: judge, save, apply, and whatever that releases.
+    pub(crate) fn submit(&mut self, submission: Submission) -> Result<Applied, Refusal> {
+        let step = self.chain.judge(&submission, self.now);
+        match step {
+            Err(Refusal::Waits(missing)) => {
+                self.chain.hold(submission, missing.clone());
+                Err(Refusal::Waits(missing))
+            }
+            Err(refusal) => Err(refusal),
+            Ok(step) => {
+                if let Some(change) = &step.block {
+                    let Ok(()) = self.store.commit(change);
+                }
+                if let Some(Refusal::Waits(missing)) = &step.not_a_block {
+                    self.chain.hold(submission, missing.clone());
+                }
+                let mut applied = self.chain.apply(step);
+                for released in std::mem::take(&mut applied.released) {
+                    let _ = self.submit(released);
+                }
+                Ok(applied)
+            }
+        }
+    }
+
+    pub(crate) fn take(&mut self, mined: &Mined) -> Result<Applied, Refusal> {
+        let submission = self.submission(mined);
+        self.submit(submission)
+    }
+
+    /// Mines and takes a share that is no block.
+    pub(crate) fn share(&mut self, owner: u8) -> ShareId {
+        let mined = self.mine(Work::of(owner), Want::Share);
+        self.take(&mined).expect("a valid share").share.expect("new")
+    }
+
+    /// Mines and takes a share block, a spacing after the last.
+    pub(crate) fn block(&mut self, owner: u8) -> ShareId {
+        self.now = self.now.saturating_add(self.chain.params().spacing);
+        let mined = self.mine(Work::of(owner), Want::Block);
+        self.take(&mined).expect("a valid share").block.expect("a valid block").id
+    }
+}
+
+/// Rolls the extranonce and the nonce until the hash is what is wanted.
+pub(crate) fn grind(chain: sharechain::params::ChainId, mut share: Share, want: Want) -> Share {
+    let share_target = Target::from_compact(share.commitment.share_bits).expect("made by us");
+    let block_target = Target::from_compact(share.commitment.bits).expect("made by us");
+    for extranonce in 0_u32.. {
+        share.extranonce[4..8].copy_from_slice(&extranonce.to_le_bytes());
+        let mut header = share.full_header(chain);
+        for nonce in 0..4_096 {
+            header.nonce = nonce;
+            let hash = header.block_hash().to_byte_array();
+            let found = match want {
+                Want::Share => share_target.is_met_by(&hash) && !block_target.is_met_by(&hash),
+                Want::Block => block_target.is_met_by(&hash),
+            };
+            if found {
+                share.header.nonce = nonce;
+                return share;
+            }
+        }
+    }
+    unreachable!("a hash is found before the extranonce ends")
+}
