@@ -5,6 +5,7 @@
 extern crate self as commonwork;
 
 pub mod address;
+pub mod chain;
 pub mod config;
 pub mod ports;
 pub mod stratum;
