@@ -6,6 +6,7 @@ extern crate self as commonwork;
 
 pub mod address;
 pub mod chain;
+pub mod bitcoin;
 pub mod config;
 pub mod ports;
 pub mod stratum;
