@@ -1,4 +1,4 @@
-//! Where a bitcoind is and how to log in: its URL and its credentials. Nothing is opened here but the cookie file.
+//! Where a bitcoind is and how to log in. Nothing is opened here but the cookie file; URLs are read by the configuration.
 
 use std::{
     fmt,
@@ -11,11 +11,12 @@ use tokio::io::AsyncReadExt as _;
 /// Longest cookie file that is read; bitcoind writes 75 bytes.
 const MAX_COOKIE: u64 = 4_096;
 
-/// Host and port of a bitcoind's RPC server.
+/// Where a bitcoind's RPC server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     host: String,
     port: u16,
+    path: String,
 }
 
 /// How to log in.
@@ -32,40 +33,11 @@ pub enum Credentials {
     },
 }
 
-/// Why a URL was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum BadUrl {
-    /// Another scheme than http.
-    #[error("{0} is no http:// URL: bitcoind speaks plain HTTP; for one far away use a tunnel")]
-    Scheme(String),
-    /// No host, or a port that is no port.
-    #[error("{0} names no host and port: write http://HOST:PORT, for example http://127.0.0.1:8332")]
-    Address(String),
-    /// Something after the port, for example the name of a wallet.
-    #[error("{0} has a path: only http://HOST:PORT is needed, no wallet is used")]
-    Path(String),
-    /// Broken percent-encoding in user or password, or a user without a password.
-    #[error(
-        "the user and password in the URL cannot be read: write USER:PASSWORD@, special characters as %XX"
-    )]
-    UserInfo,
-}
-
 impl Endpoint {
-    /// Reads `http://[USER:PASSWORD@]HOST[:PORT][/]`; the credentials come separately, if there are any.
-    pub fn parse(url: &str, default_port: u16) -> Result<(Self, Option<Credentials>), BadUrl> {
-        let rest = url.strip_prefix("http://").ok_or_else(|| BadUrl::Scheme(without_secrets(url)))?;
-        let (user_info, address) = match rest.rsplit_once('@') {
-            Some((user_info, address)) => (Some(user_info), address),
-            None => (None, rest),
-        };
-        let (address, path) = address.split_once('/').unwrap_or((address, ""));
-        if !path.is_empty() {
-            return Err(BadUrl::Path(without_secrets(url)));
-        }
-        let endpoint = Self::parse_address(address, default_port)
-            .ok_or_else(|| BadUrl::Address(without_secrets(url)))?;
-        Ok((endpoint, user_info.map(Credentials::parse).transpose()?))
+    /// An address as a URL has it: an IPv6 address with or without brackets, a path that is at least `/`.
+    pub fn new(host: &str, port: u16, path: &str) -> Self {
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        Self { host: bare.to_owned(), port, path: path.to_owned() }
     }
 
     /// Host name or address; an IPv6 address without brackets.
@@ -78,24 +50,15 @@ impl Endpoint {
         self.port
     }
 
-    fn parse_address(address: &str, default_port: u16) -> Option<Self> {
-        let (host, port) = if let Some(bracketed) = address.strip_prefix('[') {
-            let (host, port) = bracketed.split_once(']')?;
-            host.parse::<std::net::Ipv6Addr>().ok()?;
-            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
-        } else {
-            address.split_once(':').map_or((address, None), |(host, port)| (host, Some(port)))
-        };
-        let port = port.map_or(Some(default_port), |port| port.parse().ok())?;
-        let plausible =
-            !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c));
-        (plausible && port != 0).then(|| Self { host: host.to_owned(), port })
+    /// Path of the HTTP request.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
+        let Self { host, port, .. } = self;
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
@@ -108,12 +71,6 @@ impl Credentials {
             Self::UserPassword { user, password } => format!("{user}:{password}"),
         };
         Ok(format!("Basic {}", base64(plain.as_bytes())))
-    }
-
-    fn parse(user_info: &str) -> Result<Self, BadUrl> {
-        let (user, password) = user_info.split_once(':').ok_or(BadUrl::UserInfo)?;
-        let decode = |text| percent_decode(text).ok_or(BadUrl::UserInfo);
-        Ok(Self::UserPassword { user: decode(user)?, password: decode(password)? })
     }
 }
 
@@ -150,26 +107,6 @@ async fn read_cookie(file: &Path) -> Result<String, CookieError> {
     read.await.map_err(|source| CookieError { file: file.to_owned(), source })
 }
 
-/// The URL without what stands before the last `@`.
-fn without_secrets(url: &str) -> String {
-    url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, address)| format!("…@{address}"))
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let byte = if byte == b'%' {
-            let digits = [bytes.next()?, bytes.next()?];
-            u8::from_str_radix(core::str::from_utf8(&digits).ok()?, 16).ok()?
-        } else {
-            byte
-        };
-        decoded.push(byte);
-    }
-    String::from_utf8(decoded).ok()
-}
-
 /// Base64 with padding (RFC 4648 section 4).
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -189,45 +126,17 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn parse(url: &str) -> Result<(String, Option<Credentials>), BadUrl> {
-        Endpoint::parse(url, 8332).map(|(endpoint, credentials)| (endpoint.to_string(), credentials))
-    }
-
     #[test]
-    fn urls_are_read() {
-        let login = |user: &str, password: &str| {
-            Some(Credentials::UserPassword { user: user.into(), password: password.into() })
-        };
-        assert_eq!(parse("http://127.0.0.1:18443"), Ok(("127.0.0.1:18443".into(), None)));
-        assert_eq!(parse("http://node.local/"), Ok(("node.local:8332".into(), None)));
-        assert_eq!(parse("http://[::1]"), Ok(("[::1]:8332".into(), None)));
-        assert_eq!(parse("http://[::1]:5"), Ok(("[::1]:5".into(), None)));
-        assert_eq!(parse("http://me:a%40b%3a%C3%A9@h:1"), Ok(("h:1".into(), login("me", "a@b:é"))));
-        assert_eq!(parse("http://me:p@ss@h:1"), Ok(("h:1".into(), login("me", "p@ss"))));
-    }
-
-    #[test]
-    fn bad_urls_are_refused_without_telling_secrets() {
-        for bad in [
-            "https://u:secret@h:1",
-            "h:1",
-            "http://",
-            "http://:1",
-            "http://h:0",
-            "http://h:65536",
-            "http://h:",
-            "http://a b:1",
-            "http://u:secret@h:x",
-            "http://u:secret@h:1/wallet/w",
-            "http://[::1:5",
-            "http://[zz]:5",
-            "http://usecret@h:1",
-            "http://u:%zz@h:1",
-            "http://u:%4@h:1",
-        ] {
-            let error = parse(bad).expect_err(bad).to_string();
-            assert!(!error.contains("secret"), "{error}");
+    fn an_ipv6_address_has_brackets_where_a_port_follows() {
+        for host in ["[::1]", "::1"] {
+            let endpoint = Endpoint::new(host, 8332, "/");
+            assert_eq!((endpoint.host(), endpoint.to_string().as_str()), ("::1", "[::1]:8332"));
         }
+        assert_eq!(Endpoint::new("node.local", 1, "/").to_string(), "node.local:1");
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
         let credentials = Credentials::UserPassword { user: "u".into(), password: "secret".into() };
         assert!(!format!("{credentials:?}").contains("secret"));
     }

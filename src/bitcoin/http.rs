@@ -201,13 +201,13 @@ impl JsonRpc {
             if error.is_missing() { self.unreachable(error) } else { self.unauthorized(error) }
         })?;
         let request = || {
-            Request::post("/")
+            Request::post(self.endpoint.path())
                 .header(header::HOST, self.endpoint.to_string())
                 .header(header::AUTHORIZATION, &authorization)
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(Full::new(body.clone()))
                 .map_err(|_| {
-                    self.unauthorized("user, password or cookie hold characters that HTTP does not allow")
+                    self.unauthorized("the cookie or the path holds characters that HTTP does not allow")
                 })
         };
         // bitcoind closes idle connections, and a restart breaks them: then a new one is worth a second try. Every
