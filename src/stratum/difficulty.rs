@@ -53,6 +53,11 @@ impl Difficulty {
         Self::power_of_two(self.0.saturating_add(exponent))
     }
 
+    /// The power of two that it is.
+    pub const fn exponent(self) -> i32 {
+        self.0
+    }
+
     /// The target that miners derive from it.
     pub fn target(self) -> Target {
         Target::new(U256::from(0xffff) << self.shift()).unwrap_or(Target::MIN)

@@ -2,14 +2,14 @@
 //!
 //! A job is immutable and shared by every session that mines for its owner. Nothing here does I/O or reads a clock.
 
-use super::judge::{Targets, Verdict};
 use super::notify::NotifyLine;
-use crate::bitcoin::Template;
+use sharechain::coinbase;
 use sharechain::hash;
 use sharechain::owner::Owner;
 use sharechain::params::{ChainId, MAX_HEADER_TIME_AHEAD};
 use sharechain::share::{self, COMMITMENT_OUTPUT_HEAD, CoinbaseLink, Commitment, Extranonce};
 use sharechain::share::{Share, ShareHeader, ShareId};
+use sharechain::verify::{self, Targets, Verdict};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -76,10 +76,8 @@ pub struct JobParts {
     pub chain: ChainId,
     /// What the share will say; it holds the owner and the class.
     pub commitment: Commitment,
-    /// The ids of the shares that the commitment lists, in order.
-    pub includes: Arc<Vec<ShareId>>,
-    /// The template that the job is made from, trimmed as the coinbase needs: what a block is put together from.
-    pub template: Arc<Template>,
+    /// The bodies of the shares that the commitment lists, in order.
+    pub listed: Arc<[Share]>,
     /// The coinbase up to the commitment hash.
     pub coinbase_prefix: Vec<u8>,
     /// Merkle branch of the coinbase, from the bottom, in the byte order that SHA-256 gives.
@@ -110,8 +108,7 @@ pub struct Job {
     targets: Targets,
     commitment: Commitment,
     commitment_hash: [u8; 32],
-    includes: Arc<Vec<ShareId>>,
-    template: Arc<Template>,
+    listed: Arc<[Share]>,
     coinbase_prefix: Vec<u8>,
     link: CoinbaseLink,
     branch: Vec<[u8; 32]>,
@@ -165,8 +162,7 @@ impl Job {
             targets: parts.targets,
             commitment: parts.commitment,
             commitment_hash,
-            includes: parts.includes,
-            template: parts.template,
+            listed: parts.listed,
             coinbase_prefix: parts.coinbase_prefix,
             link,
             branch: parts.branch,
@@ -219,13 +215,8 @@ impl Job {
     }
 
     /// The shares that the job would list as a block.
-    pub const fn includes(&self) -> &Arc<Vec<ShareId>> {
-        &self.includes
-    }
-
-    /// The template that a block is put together from.
-    pub const fn template(&self) -> &Arc<Template> {
-        &self.template
+    pub const fn listed(&self) -> &Arc<[Share]> {
+        &self.listed
     }
 
     /// The coinbase's link for shares.
@@ -240,8 +231,8 @@ impl Job {
 
     /// The whole coinbase without its witness, as txids are made from.
     pub fn coinbase(&self, extranonce: &Extranonce) -> Vec<u8> {
-        let locktime = self.commitment.locktime().to_le_bytes();
-        [&self.coinbase_prefix[..], &self.commitment_hash, extranonce, &locktime].concat()
+        let locktime = self.commitment.locktime();
+        coinbase::serialize(&self.coinbase_prefix, &self.commitment_hash, extranonce, locktime)
     }
 
     /// Appends the `mining.notify` line, its newline included.
@@ -263,7 +254,7 @@ impl Job {
 impl Candidate {
     /// What its hash is worth by its job's targets.
     pub fn judge(&self) -> Verdict {
-        self.job.targets.judge(&self.id.0)
+        verify::judge(&self.id.0, &self.job.targets)
     }
 
     /// The share, whether or not the hash makes it one.

@@ -3,6 +3,5 @@
 //! A [`job::Job`] is immutable and shared; [`source::WorkSource`] hands the newest one to whoever serves miners.
 
 pub mod job;
-pub mod judge;
 mod notify;
 pub mod source;

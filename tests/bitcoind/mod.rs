@@ -1,4 +1,3 @@
 //! The node's Bitcoin back end against a real bitcoind.
 
 mod harness;
-mod rpc;

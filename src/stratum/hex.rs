@@ -1,0 +1,29 @@
+//! Hexadecimal digits as miners write them: any case, and not always padded.
+
+/// 1 to 8 digits as a number. Some devices leave out leading zeros.
+pub(super) fn u32(text: &str) -> Option<u32> {
+    let digits = (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if digits { u32::from_str_radix(text, 16).ok() } else { None }
+}
+
+/// Exactly 16 digits as eight bytes.
+pub(super) fn eight_bytes(text: &str) -> Option<[u8; 8]> {
+    let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if digits { u64::from_str_radix(text, 16).ok().map(u64::to_be_bytes) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_digits_of_the_right_number_are_read() {
+        assert_eq!(super::u32("aB"), Some(0xab));
+        assert_eq!(super::u32("00000001"), Some(1));
+        for bad in ["", "+1", "123456789", "0x12", "g", " 1", "é"] {
+            assert_eq!(super::u32(bad), None, "{bad}");
+        }
+        assert_eq!(super::eight_bytes("0102030405060708"), Some([1, 2, 3, 4, 5, 6, 7, 8]));
+        for bad in ["", "01020304050607", "010203040506070g", "010203040506070809", "+102030405060708"] {
+            assert_eq!(super::eight_bytes(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! One `mining.submit`: from five or six texts to a hash, and what is to be said of it.
+//!
+//! What the work is worth is found out first and does not depend on whether it is stale, repeated or misformed in
+//! what only the pool minds: a Bitcoin block is a Bitcoin block.
+
+use super::hex;
+use super::message::{Params, Refusal};
+use super::served::Served;
+use super::session::{Now, Session};
+use crate::work::job::{Candidate, Job, JobId, Solution};
+use sharechain::params::MAX_HEADER_TIME_AHEAD;
+use sharechain::verify::Verdict;
+use std::borrow::Cow;
+
+/// The parameters of a submit, read.
+#[derive(Debug)]
+pub(super) struct Submit<'a> {
+    pub(super) worker: Cow<'a, str>,
+    job: JobId,
+    extranonce2: [u8; 8],
+    time: u32,
+    nonce: u32,
+    version_bits: u32,
+}
+
+/// Work that is worth something to somebody.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The work.
+    pub candidate: Candidate,
+    /// What its hash is.
+    pub verdict: Verdict,
+    /// Whether the same miner submitted the same work before.
+    pub repeated: bool,
+}
+
+impl Found {
+    /// Whether the share chain is to have it.
+    pub const fn is_for_chain(&self) -> bool {
+        (self.verdict.share || self.verdict.share_block) && !self.repeated
+    }
+}
+
+/// What is to be done about a submit. The parts do not depend on each other.
+pub(super) struct Judged {
+    /// To be passed on.
+    pub(super) found: Option<Found>,
+    /// Whether the miner gets a yes or a no.
+    pub(super) answer: Result<(), Refusal>,
+    /// Whether the hash would do at the difficulty that the next job will have.
+    pub(super) meets_present: bool,
+}
+
+impl<'a> Submit<'a> {
+    pub(super) fn read(params: &Params<'a>) -> Result<Self, Refusal> {
+        let text = |index, what| params.text(index).ok_or(Refusal::BadParams(what));
+        let job = text(1, "The job id must be a string")?;
+        let version_bits = match params.raw(5) {
+            None | Some("null") => 0,
+            Some(_) => params
+                .text(5)
+                .and_then(|bits| hex::u32(&bits))
+                .ok_or(Refusal::BadParams("The version bits must be 1 to 8 hexadecimal digits"))?,
+        };
+        Ok(Self {
+            worker: text(0, "The user name must be a string")?,
+            // An id that cannot be one of ours is a job that is not there.
+            job: job.parse().map_err(|_| Refusal::JobNotFound)?,
+            extranonce2: params
+                .text(2)
+                .and_then(|digits| hex::eight_bytes(&digits))
+                .ok_or(Refusal::BadParams("The extranonce2 must be exactly 16 hexadecimal digits"))?,
+            time: params
+                .text(3)
+                .and_then(|digits| hex::u32(&digits))
+                .ok_or(Refusal::BadParams("The time must be 1 to 8 hexadecimal digits"))?,
+            nonce: params
+                .text(4)
+                .and_then(|digits| hex::u32(&digits))
+                .ok_or(Refusal::BadParams("The nonce must be 1 to 8 hexadecimal digits"))?,
+            version_bits,
+        })
+    }
+}
+
+/// Judges a submit of the session. An error means that there is no job to judge it by.
+pub(super) fn judge(session: &mut Session, submit: &Submit<'_>, now: Now) -> Result<Judged, Refusal> {
+    let served = session.jobs.get(submit.job).ok_or(Refusal::JobNotFound)?;
+    let (version, version_allowed) = rolled_version(served, submit.version_bits, session.mask);
+    let mut extranonce = [0; 12];
+    extranonce[..4].copy_from_slice(&session.extranonce1);
+    extranonce[4..].copy_from_slice(&submit.extranonce2);
+    let solution = Solution { extranonce, version, time: submit.time, nonce: submit.nonce };
+    let candidate = served.job.assemble(&solution);
+    let verdict = candidate.judge();
+
+    let enough = served.difficulty.accepted_target().is_met_by(&candidate.id.0);
+    let for_chain = verdict.share || verdict.share_block;
+    let repeated = (enough || for_chain) && !session.seen.insert(&candidate.id);
+    let newest = session.job.as_ref().unwrap_or(&served.job);
+    let height = |job: &Job| job.commitment().bitcoin_height.0;
+    let stale = height(newest) > height(&served.job).saturating_add(1);
+
+    let latest = served.job.max_time().min(now.unix.saturating_add(MAX_HEADER_TIME_AHEAD));
+    let answer = if !version_allowed {
+        Err(Refusal::BadParams("The version bits are outside of the mask that mining.configure agreed on"))
+    } else if submit.time < served.job.min_time() {
+        Err(Refusal::BadParams("The time is too old: Bitcoin's median time has passed it"))
+    } else if submit.time > latest {
+        Err(Refusal::BadParams("The time is more than two hours ahead"))
+    } else if stale {
+        Err(Refusal::Stale)
+    } else if repeated {
+        Err(Refusal::Duplicate)
+    } else if !enough {
+        Err(Refusal::LowDifficulty)
+    } else {
+        Ok(())
+    };
+    let meets_present = session.vardiff.difficulty().accepted_target().is_met_by(&candidate.id.0);
+    let found = Found { candidate, verdict, repeated };
+    let found = (verdict.bitcoin_block || found.is_for_chain()).then_some(found);
+    Ok(Judged { found, answer, meets_present })
+}
+
+/// The version field with the miner's bits in it (BIP310), and whether the miner could roll those.
+///
+/// Either of the masks in force then and now will do, since a change of mask and a submit can cross. Bits outside of
+/// both are taken as they are: a device that sets them has hashed them.
+fn rolled_version(served: &Served, bits: u32, mask_now: u32) -> (i32, bool) {
+    let fits = |mask: &u32| bits & !mask == 0;
+    let mask = [mask_now, served.mask].into_iter().find(fits);
+    let version = served.job.header().version.to_consensus().cast_unsigned();
+    let rolled = (version & !mask.unwrap_or(mask_now | bits)) | bits;
+    (rolled.cast_signed(), mask.is_some())
+}
