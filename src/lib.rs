@@ -5,6 +5,8 @@
 extern crate self as commonwork;
 
 pub mod address;
+pub mod bitcoin;
+pub mod chain;
 pub mod config;
 pub mod ports;
 pub mod stratum;

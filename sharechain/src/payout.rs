@@ -349,3 +349,184 @@ impl Portion {
         (u64::try_from(quotient).unwrap_or(u64::MAX), remainder)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
+mod tests {
+    use super::*;
+    use bitcoin::Script;
+    use proptest::prelude::*;
+
+    fn owner(n: u16) -> Owner {
+        let bytes = [&[0x00, 0x14][..], n.to_be_bytes().repeat(10).as_slice()].concat();
+        Owner::new(Script::from_bytes(&bytes)).expect("P2WPKH")
+    }
+
+    fn entries(weights: &[u128]) -> Vec<(Owner, Score)> {
+        (0..).map(owner).zip(weights.iter().copied().map(Score)).collect()
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// 500 owners whose weights span forty powers of two, ranked.
+    fn uneven() -> Vec<(Owner, Score)> {
+        let weight = |n: u16| u64::from(n).pow(3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (n % 40);
+        let mut entries: Vec<_> = (1..=500).map(|n| (owner(n), Score(weight(n).into()))).collect();
+        entries.retain(|(_, weight)| !weight.is_zero());
+        entries.sort_by_key(|(owner, weight)| (Reverse(*weight), *owner));
+        entries
+    }
+
+    /// Class, outputs, largest, smallest, SHA-256 over all scripts and values (8 bytes little-endian). Made by a
+    /// second implementation, written from the protocol alone.
+    #[test]
+    fn payouts_are_exact() {
+        let vectors = [
+            (
+                11,
+                11,
+                29_258_137,
+                29_258_136,
+                "2883f35ffbfb27989106d74ddb602366e15a9a7279ecc0ff10a3f396870ee71a",
+            ),
+            (
+                38,
+                38,
+                20_839_059,
+                5_692_627,
+                "6769e3f8110acd225064d8ff01b02316f646144e12bd44b44f57fd8e55e071bb",
+            ),
+            (
+                145,
+                145,
+                20_839_059,
+                16_783,
+                "e1472d59b341803184a9fb833c690b6c01a8c43154bd0165907976ab514336d4",
+            ),
+            (
+                360,
+                153,
+                20_839_059,
+                10_814,
+                "ef3aa1535b6eec3ea7d27c8deab2a15424aa95da596b266e954d5e50460148f8",
+            ),
+        ];
+        let (params, prev_block) = (ChainParams::main(), BlockHash::from_byte_array([3; 32]));
+        let mut selections =
+            select_down_to(&params, &uneven(), BitcoinHeight(940_000), 0, |stage, choices| {
+                reduced(stage_seed(ChainId([7; 32]), prev_block, stage), choices)
+            });
+        selections.reverse();
+        assert_eq!(selections.len(), vectors.len());
+        for (selection, (class, count, first, last, digest)) in selections.iter().zip(vectors) {
+            let outputs = split(selection, 323_456_789, owner(0)).outputs;
+            let mut bytes = Vec::new();
+            for (owner, satoshis) in &outputs {
+                bytes.extend_from_slice(owner.as_bytes());
+                bytes.extend_from_slice(&satoshis.to_le_bytes());
+            }
+            let values = (outputs.first().map(|output| output.1), outputs.last().map(|output| output.1));
+            assert_eq!((selection.class(), outputs.len()), (class, count));
+            assert_eq!(values, (Some(first), Some(last)));
+            assert_eq!(hex(&hash::sha256(&bytes)), digest);
+        }
+    }
+
+    #[test]
+    fn seeds_are_tagged_hashes_read_little_endian() {
+        let seed = |stage| stage_seed(ChainId([7; 32]), BlockHash::from_byte_array([3; 32]), stage);
+        assert_eq!(hex(&seed(0)), "993080aaa373481c8a3b608b8e4c296a7898c8d297e4cadbbd3c3466180971f0");
+        assert_eq!(hex(&seed(1)), "12b2a61a97191b4de9a25195e66811cc6026e7f0bb843d14835a103aba755af8");
+        let mut ten = [0; 32];
+        ten[0] = 10;
+        assert_eq!(reduced(ten, 7), 3);
+        // 2^255 = 2 (mod 7), since 2^3 = 1.
+        let mut high = [0; 32];
+        high[31] = 0x80;
+        assert_eq!(reduced(high, 7), 1);
+        assert_eq!(reduced([0xff; 32], 1), 0);
+    }
+
+    /// An entry exactly as large as a slot is paid exactly and takes no part in the draw.
+    #[test]
+    fn entries_as_large_as_a_slot_are_exact() {
+        for (weights, most, exact, rest) in
+            [(&[4, 2, 1, 1][..], 2, 1, 4), (&[6, 3, 2, 1], 3, 2, 3), (&[5, 5, 1, 1, 1], 3, 2, 3)]
+        {
+            let entries = entries(weights);
+            let sampling = Sampling::new(&entries, most);
+            assert_eq!((sampling.exact.len(), sampling.choices()), (exact, rest), "{weights:?}");
+        }
+        let four = entries(&[4, 2, 1, 1]);
+        let winners = [0, 1, 2, 3].map(|u| Sampling::new(&four, 2).draw(u)[1]);
+        assert_eq!(winners, [1, 1, 2, 3].map(|n| (owner(n), Score(4))));
+    }
+
+    #[test]
+    fn an_empty_window_and_a_worthless_subsidy_pay_the_finder() {
+        let (params, prev_block) = (ChainParams::main(), BlockHash::all_zeros());
+        let finder = owner(1_000);
+        // Halved 17 times the subsidy is 38,146 satoshis, enough for three payouts; halved 19 times, 9,536.
+        let at = |halvings: u32, entries: &[(Owner, Score)]| {
+            select_all(&params, entries, prev_block, BitcoinHeight(210_000 * halvings))
+        };
+        let four = entries(&[300; 4]);
+        assert!(at(17, &four).iter().all(|selection| selection.entries().len() == 3));
+        for selection in at(4, &[]).iter().chain(&at(19, &four)) {
+            assert!(selection.entries().is_empty());
+            let payouts = split(selection, 1_000_000, finder);
+            assert_eq!(payouts.outputs, [(finder, 995_000)]);
+            assert_eq!(payouts.bonus, Some((finder, 5_000)));
+        }
+    }
+
+    #[test]
+    fn a_bonus_of_dust_and_a_value_of_nothing_are_no_outputs() {
+        let selection = Selection { class: 11, entries: entries(&[2, 1]), total: 3 };
+        let finder = owner(1_000);
+        let dust = finder.dust_limit() * 200;
+        assert_eq!(split(&selection, dust, finder).bonus, Some((finder, finder.dust_limit())));
+        let payouts = split(&selection, dust - 1, finder);
+        assert_eq!(payouts.bonus, None);
+        assert_eq!(payouts.outputs, [(owner(0), 39_200 - 1), (owner(1), 19_600)]);
+        assert_eq!(split(&selection, 1, finder).outputs, [(owner(0), 1)]);
+        assert_eq!(split(&selection, 0, finder), Payouts::default());
+        let most = split(&selection, MAX_MONEY, finder);
+        assert_eq!(split(&selection, u64::MAX, finder), most);
+    }
+
+    #[test]
+    fn whole_portions_have_no_remainder() {
+        for bits in 0..=76 {
+            let total = 1_u128 << bits;
+            for weight in [1, 3, total / 2, total - total / 3, total] {
+                let exact = Portion::new(MAX_MONEY, total).of(weight.min(total));
+                let product = weight.min(total) * u128::from(MAX_MONEY);
+                assert_eq!((u128::from(exact.0), exact.1), (product / total, product % total));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn portions_are_quotient_and_remainder(
+            total in 1_u128..=1 << 76, shift in 0_u32..76, part: u64, value in 1..=MAX_MONEY,
+        ) {
+            let total = (total >> shift).max(1);
+            let weight = U256::from(total) * U256::from(part) / U256::from(u64::MAX);
+            // Weights that divide evenly, too: all of it, and multiples of the total's divisors.
+            for (total, weight, value) in [
+                (total, weight.as_u128(), value),
+                (total, total, value),
+                (u128::from(value), u128::from(part % value), value),
+                (u128::from(value) * 3, u128::from(part % value), value),
+            ] {
+                let (quotient, remainder) = Portion::new(value, total).of(weight);
+                let product = weight * u128::from(value);
+                prop_assert_eq!((u128::from(quotient), remainder), (product / total, product % total));
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! The sled store of the node stands behind the same trait.
 
 use crate::chain::{BlockSummary, ChangeSet};
-use crate::share::{ShareBlock, ShareId};
+use crate::share::{Share, ShareBlock, ShareId};
 use crate::units::{BitcoinHeight, Height};
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
@@ -27,6 +27,14 @@ pub trait ShareStore {
     /// Saves Bitcoin headers apart from any block: the run that ends with the chain's first Bitcoin block, for one.
     fn commit_headers(&mut self, headers: &[(BitcoinHeight, Header)]) -> Result<(), Self::Error>;
 
+    /// Saves shares that no block lists yet, replacing those saved before: what a clean stop leaves behind.
+    fn commit_shares<'a>(&mut self, shares: impl Iterator<Item = &'a Share>) -> Result<(), Self::Error>
+    where
+        Self: Sized;
+
+    /// The shares that the last clean stop saved.
+    fn load_shares(&self) -> Result<Vec<Share>, Self::Error>;
+
     /// The block with this height and id, on any branch.
     fn block(&self, height: Height, id: &ShareId) -> Result<Option<ShareBlock>, Self::Error>;
 }
@@ -47,6 +55,7 @@ pub struct Saved {
 pub struct MemoryStore {
     headers: BTreeMap<(BitcoinHeight, BlockHash), Header>,
     blocks: BTreeMap<(Height, ShareId), (Arc<ShareBlock>, BlockSummary)>,
+    shares: Vec<Share>,
     tip: Option<ShareId>,
 }
 
@@ -80,6 +89,15 @@ impl ShareStore for MemoryStore {
     fn commit_headers(&mut self, headers: &[(BitcoinHeight, Header)]) -> Result<(), Infallible> {
         self.headers.extend(headers.iter().map(|(height, header)| ((*height, header.block_hash()), *header)));
         Ok(())
+    }
+
+    fn commit_shares<'a>(&mut self, shares: impl Iterator<Item = &'a Share>) -> Result<(), Infallible> {
+        self.shares = shares.cloned().collect();
+        Ok(())
+    }
+
+    fn load_shares(&self) -> Result<Vec<Share>, Infallible> {
+        Ok(self.shares.clone())
     }
 
     fn block(&self, height: Height, id: &ShareId) -> Result<Option<ShareBlock>, Infallible> {

@@ -124,6 +124,7 @@ proptest! {
         for selection in &selections {
             prop_assert!(owners(selection.entries()).is_subset(&owners(&entries)));
             prop_assert_eq!(total(selection.entries()), total(&entries));
+            prop_assert!(selection.entries().is_sorted_by(|(a, x), (b, y)| (y, a) < (x, b)), "ranked");
             let alone = select_for_class(&params, &entries, prev_block, HEIGHT, selection.class());
             prop_assert_eq!(alone.as_ref(), Some(selection));
         }
@@ -281,6 +282,7 @@ fn over_all_draws(params: &ChainParams, entries: &[(Owner, Score)]) -> AllDraws 
     loop {
         let mut choices = vec![1_u128; stages];
         let selections = select_down_to(params, entries, HEIGHT, 0, |stage, n| {
+            assert!(n > 1, "asked only where there is a choice");
             choices[usize::from(stage)] = n;
             path[usize::from(stage)]
         });

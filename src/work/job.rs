@@ -3,6 +3,7 @@
 //! A job is immutable and shared by every session that mines for its owner. Nothing here does I/O or reads a clock.
 
 use super::notify::NotifyLine;
+use crate::bitcoin::Template;
 use sharechain::coinbase;
 use sharechain::hash;
 use sharechain::owner::Owner;
@@ -76,8 +77,10 @@ pub struct JobParts {
     pub chain: ChainId,
     /// What the share will say; it holds the owner and the class.
     pub commitment: Commitment,
-    /// The bodies of the shares that the commitment lists, in order.
-    pub listed: Arc<[Share]>,
+    /// The ids of the shares that the commitment lists, in order.
+    pub includes: Arc<Vec<ShareId>>,
+    /// The template that the job is made from, trimmed as the coinbase needs: what a block is put together from.
+    pub template: Arc<Template>,
     /// The coinbase up to the commitment hash.
     pub coinbase_prefix: Vec<u8>,
     /// Merkle branch of the coinbase, from the bottom, in the byte order that SHA-256 gives.
@@ -108,7 +111,8 @@ pub struct Job {
     targets: Targets,
     commitment: Commitment,
     commitment_hash: [u8; 32],
-    listed: Arc<[Share]>,
+    includes: Arc<Vec<ShareId>>,
+    template: Arc<Template>,
     coinbase_prefix: Vec<u8>,
     link: CoinbaseLink,
     branch: Vec<[u8; 32]>,
@@ -162,7 +166,8 @@ impl Job {
             targets: parts.targets,
             commitment: parts.commitment,
             commitment_hash,
-            listed: parts.listed,
+            includes: parts.includes,
+            template: parts.template,
             coinbase_prefix: parts.coinbase_prefix,
             link,
             branch: parts.branch,
@@ -215,8 +220,13 @@ impl Job {
     }
 
     /// The shares that the job would list as a block.
-    pub const fn listed(&self) -> &Arc<[Share]> {
-        &self.listed
+    pub const fn includes(&self) -> &Arc<Vec<ShareId>> {
+        &self.includes
+    }
+
+    /// The template that a block is put together from.
+    pub const fn template(&self) -> &Arc<Template> {
+        &self.template
     }
 
     /// The coinbase's link for shares.

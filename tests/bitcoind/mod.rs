@@ -1,3 +1,4 @@
 //! The node's Bitcoin back end against a real bitcoind.
 
 mod harness;
+mod rpc;

@@ -106,6 +106,11 @@ impl BitcoinD {
         format!("http://127.0.0.1:{}", self.ports.rpc)
     }
 
+    /// Port of the RPC server on 127.0.0.1.
+    pub(crate) fn rpc_port(&self) -> u16 {
+        self.ports.rpc
+    }
+
     /// The file that holds `user:password`, rewritten by the daemon at each start.
     pub(crate) fn cookie_file(&self) -> PathBuf {
         self.chain_folder().join(".cookie")

@@ -7,6 +7,7 @@ use bitcoin::transaction::Version as TxVersion;
 use bitcoin::{
     Amount, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness,
 };
+use commonwork::bitcoin::Template;
 use commonwork::work::job::{Job, JobId, JobParts};
 use sharechain::owner::Owner;
 use sharechain::params::ChainId;
@@ -79,6 +80,23 @@ impl JobMaker {
         Job::new(self.parts()).expect("good parts")
     }
 
+    fn template(&self) -> Template {
+        Template {
+            prev_block: BlockHash::from_byte_array([self.prev_block; 32]),
+            height: BitcoinHeight(self.height),
+            version: 0x2000_0000,
+            bits: CompactTarget::from_consensus(0x1702_3456),
+            target: self.targets.network,
+            current_time: self.time,
+            min_time: self.time - 3_000,
+            coinbase_value: 312_500_000,
+            transactions: Vec::new(),
+            weight_limit: 4_000_000,
+            sigop_limit: 80_000,
+            long_poll_id: None,
+        }
+    }
+
     /// The parts of the job.
     pub(crate) fn parts(&self) -> JobParts {
         let tag = Tag::pushing(&self.id.to_be_bytes()).expect("short");
@@ -114,7 +132,8 @@ impl JobMaker {
             chain: CHAIN,
             coinbase_prefix: self.coinbase_prefix(&commitment),
             commitment,
-            listed: Arc::new([]),
+            includes: Arc::default(),
+            template: Arc::new(self.template()),
             branch: (0..self.branch_len).map(|i| [i; 32]).collect(),
         }
     }

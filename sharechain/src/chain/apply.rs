@@ -87,7 +87,7 @@ impl ShareChain {
 
     /// Shares below this height can neither be listed by the next blocks nor be needed by a branch that may still win
     /// without an alarm.
-    fn oldest_share_kept(&self) -> crate::units::Height {
+    pub fn oldest_share_kept(&self) -> crate::units::Height {
         self.height().saturating_sub(self.params.include_depth.saturating_add(ALARM_REORG_DEPTH))
     }
 

@@ -62,7 +62,7 @@ impl ShareChain {
         let parent = self.tree.tip();
         // The tip's recent ancestors are always in memory, so neither look-up fails on a chain that loaded.
         let base = self.base_of(parent).unwrap_or(parent);
-        let selections = self.due(base, header.prev_block, &context).unwrap_or_default();
+        let selections = self.due(base, header.prev_block, context.height).unwrap_or_default();
         let least_time = self.least_time(parent);
         let includes = self.listable(now.max(least_time));
         let freshness = self.tree.get(parent).map(|block| block.freshness).unwrap_or_default();

@@ -9,9 +9,9 @@ use crate::error::{InvalidShare, Missing, Refusal};
 use crate::params::{FUTURE_DROP, MAX_HEADER_TIME_AHEAD, SHARE_FORK_DEPTH};
 use crate::payout::{self, Payouts};
 use crate::pool::Source;
-use crate::share::{CoinbaseLink, Commitment, ShareId};
+use crate::share::{CoinbaseLink, Commitment, Share, ShareId};
 use crate::target::Target;
-use crate::units::{Height, UnixTime};
+use crate::units::{BitcoinHeight, Height, UnixTime};
 use crate::verify::{Bound, VerifiedShare, is_known_version};
 
 /// Something to be judged: a share and, when it may be a share block, what it lists.
@@ -99,11 +99,7 @@ impl ShareChain {
             other => Refusal::Share(InvalidShare::Bitcoin(other)),
         })?;
         check_bitcoin_claims(commitment, share.header.time, &context).map_err(Refusal::Share)?;
-        let selections = self.due(base, share.header.prev_block, &context).ok_or(Refusal::Behind)?;
-        let class = self.params.classes.iter().position(|class| *class == commitment.class);
-        let selection =
-            class.and_then(|index| selections.get(index)).ok_or(Refusal::Share(InvalidShare::Coinbase))?;
-        let payouts = payout::split(selection, commitment.coinbase_value, commitment.owner);
+        let payouts = self.payouts_of(share).ok_or(Refusal::Behind)?;
         if link_due(commitment, &payouts).as_ref() == Some(&share.link) {
             Ok(context)
         } else {
@@ -135,10 +131,19 @@ impl ShareChain {
         &mut self,
         base: Place,
         prev_block: bitcoin::BlockHash,
-        context: &BitcoinContext,
+        height: BitcoinHeight,
     ) -> Option<Selections> {
-        let payout_block = self.payout_block(base, context.height)?;
-        Some(self.desk.selections(&self.params, &self.tree, payout_block, (prev_block, context.height)))
+        let payout_block = self.payout_block(base, height)?;
+        Some(self.desk.selections(&self.params, &self.tree, payout_block, (prev_block, height)))
+    }
+
+    /// Whom the coinbase of a share pays, whose base is in memory; none when it or its payout block has been pruned.
+    pub fn payouts_of(&mut self, share: &Share) -> Option<Payouts> {
+        let commitment = &share.commitment;
+        let base = self.tree.find(&commitment.base)?;
+        let selections = self.due(base, share.header.prev_block, commitment.bitcoin_height)?;
+        let class = self.params.classes.iter().position(|class| *class == commitment.class)?;
+        Some(payout::split(selections.get(class)?, commitment.coinbase_value, commitment.owner))
     }
 
     fn check_clock(&self, commitment: &Commitment, now: UnixTime) -> Result<(), Refusal> {

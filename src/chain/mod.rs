@@ -1,0 +1,189 @@
+//! The share chain as the node runs it: one writer thread owns it, everybody else sends messages or reads snapshots.
+//!
+//! The thread is the only place where a share becomes part of the chain: receive, judge, save, apply, publish. It
+//! never waits for anything but the disk. Reading order: this file (what others use), [`open`] (from the store to a
+//! running writer), [`writer`] (the thread), [`read`] (questions that need bodies).
+
+pub mod open;
+pub mod read;
+mod writer;
+
+pub use read::Reader;
+
+use bitcoin::BlockHash;
+use bitcoin::block::Header;
+use sharechain::bitcoin_headers::ContextError;
+use sharechain::chain::{BlockSummary, Draft, Reorganisation, Submission};
+use sharechain::error::Refusal;
+use sharechain::share::{ShareHeader, ShareId};
+use sharechain::units::{Height, Score, UnixTime};
+use sharechain::verify::VerifiedShare;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// Messages that may wait for the writer: some seconds of a busy pool.
+pub const QUEUE: usize = 4_096;
+/// Events that a slow listener may be behind before it misses some.
+pub const EVENTS: usize = 1_024;
+
+/// The clock of this machine, where the chain needs one.
+pub fn now() -> UnixTime {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    UnixTime(u32::try_from(seconds).unwrap_or(u32::MAX))
+}
+
+/// Where the chain stands; published whenever it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainState {
+    /// The tip, or the chain id.
+    pub tip: ShareId,
+    /// Its height.
+    pub height: Height,
+    /// Counts the shares that came in since the start, so that new ones are noticed.
+    pub shares: u64,
+}
+
+/// Something that happened in the chain.
+#[derive(Clone, Debug)]
+pub enum ChainEvent {
+    /// A share went into the pool.
+    Share {
+        /// The share.
+        share: Arc<VerifiedShare>,
+    },
+    /// A share block was saved.
+    Block {
+        /// What it leaves behind.
+        block: Arc<BlockSummary>,
+        /// Whether it is the tip.
+        is_tip: bool,
+    },
+    /// The active branch changed.
+    Reorganised(Reorganisation),
+    /// Something waits for a Bitcoin header; the Bitcoin side should find it.
+    HeaderWanted(BlockHash),
+}
+
+/// What taking a submission did.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// The share's score, when it is new and will be credited.
+    pub share: Option<Score>,
+    /// The height of the share block that it became.
+    pub block: Option<Height>,
+    /// Why it did not become one, when it was offered as one.
+    pub not_a_block: Option<Refusal>,
+}
+
+/// Why the chain gave no answer.
+#[derive(Clone, Debug, Error)]
+pub enum ChainError {
+    /// The writer has stopped: the node is going down.
+    #[error("the share chain has stopped")]
+    Stopped,
+    /// The writer has more work than it may queue.
+    #[error("the share chain has too much to do")]
+    Busy,
+}
+
+/// The way to the writer. Clones share it.
+#[derive(Clone, Debug)]
+pub struct ChainHandle {
+    commands: mpsc::Sender<Command>,
+    state: watch::Receiver<ChainState>,
+    events: broadcast::Sender<ChainEvent>,
+}
+
+type ReadFn = Box<dyn FnOnce(&mut Reader<'_>) + Send>;
+
+pub(super) enum Command {
+    Submit { submission: Box<Submission>, reply: Option<oneshot::Sender<Result<Taken, Refusal>>> },
+    Headers { headers: Vec<Header>, reply: oneshot::Sender<HeadersTaken> },
+    Draft { header: ShareHeader, reply: oneshot::Sender<Result<Draft, ContextError>> },
+    Read(ReadFn),
+    Tick,
+    Stop,
+}
+
+/// What became of Bitcoin headers.
+#[derive(Clone, Debug, Default)]
+pub struct HeadersTaken {
+    /// How many are known now, from the first on.
+    pub known: usize,
+    /// Why the next one was refused.
+    pub refused: Option<sharechain::bitcoin_headers::HeaderError>,
+}
+
+impl ChainHandle {
+    /// Hands in a submission and waits for what it did.
+    pub async fn submit(&self, submission: Submission) -> Result<Result<Taken, Refusal>, ChainError> {
+        self.ask(|reply| Command::Submit { submission: Box::new(submission), reply: Some(reply) }).await
+    }
+
+    /// Hands in a submission without waiting; gives it back when the queue is full.
+    pub fn try_submit(&self, submission: Box<Submission>) -> Result<(), (Box<Submission>, ChainError)> {
+        self.commands.try_send(Command::Submit { submission, reply: None }).map_err(|error| {
+            let (command, error) = match error {
+                mpsc::error::TrySendError::Full(command) => (command, ChainError::Busy),
+                mpsc::error::TrySendError::Closed(command) => (command, ChainError::Stopped),
+            };
+            match command {
+                Command::Submit { submission, .. } => (submission, error),
+                _ => unreachable!("a channel gives back what was put in"),
+            }
+        })
+    }
+
+    /// Makes Bitcoin headers known, parents before children.
+    pub async fn add_headers(&self, headers: Vec<Header>) -> Result<HeadersTaken, ChainError> {
+        self.ask(|reply| Command::Headers { headers, reply }).await
+    }
+
+    /// What jobs on the tip must say, for a template with this header.
+    pub async fn draft(&self, header: ShareHeader) -> Result<Result<Draft, ContextError>, ChainError> {
+        self.ask(|reply| Command::Draft { header, reply }).await
+    }
+
+    /// Asks the chain and its bodies. The question runs on the writer thread, so it must be short.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Reader<'_>) -> T + Send + 'static,
+    ) -> Result<T, ChainError> {
+        self.ask(|reply| {
+            Command::Read(Box::new(move |reader| {
+                // Whoever asked may have gone; then nobody wants the answer.
+                let _ = reply.send(question(reader));
+            }))
+        })
+        .await
+    }
+
+    /// Where the chain stands, now and whenever it changes.
+    pub fn state(&self) -> watch::Receiver<ChainState> {
+        self.state.clone()
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<ChainEvent> {
+        self.events.subscribe()
+    }
+
+    /// Lets what waits for a time be judged again.
+    pub async fn tick(&self) -> Result<(), ChainError> {
+        self.commands.send(Command::Tick).await.map_err(|_| ChainError::Stopped)
+    }
+
+    /// Asks the writer to save what a clean stop saves, and to end.
+    pub async fn stop(&self) {
+        // An error means that it has ended already.
+        let _ = self.commands.send(Command::Stop).await;
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ChainError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| ChainError::Stopped)?;
+        answer.await.map_err(|_| ChainError::Stopped)
+    }
+}
