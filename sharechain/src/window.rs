@@ -194,19 +194,35 @@ impl Window {
         self.len() == 0
     }
 
-    /// How much of the window's score comes from shares that carry signal bit `bit` (0 to 31). Scans the window.
-    pub fn signal_score(&self, bit: u32) -> Score {
-        let mask = 1_u32.checked_shl(bit).unwrap_or(0);
+    /// How much of the window's score comes from shares that carry each of the 32 signal bits. Scans the window.
+    pub fn signal_scores(&self) -> [Score; 32] {
         let mut skipped = self.skipped;
-        let mut sum = Score::ZERO;
+        let mut scores = [Score::ZERO; 32];
         for block in self.path.range(self.first.min(self.path.len())..) {
             let parts = block.contributions().map(|share| (share.signals, share.score));
-            let signalling =
-                clipped(parts, skipped, Score(u128::MAX)).filter(|(signals, _)| signals & mask != 0);
-            sum = sum.saturating_add(signalling.map(|(_, score)| score).sum());
+            for (signals, part) in
+                clipped(parts, skipped, Score(u128::MAX)).filter(|(signals, _)| *signals != 0)
+            {
+                for (bit, score) in (0_u32..).zip(&mut scores) {
+                    if signals >> bit & 1 == 1 {
+                        *score = score.saturating_add(part);
+                    }
+                }
+            }
             skipped = Score::ZERO;
         }
-        sum
+        scores
+    }
+
+    /// The signal bits that lock in at this window, as a mask: shares with at least 95 % of its score carry them, and
+    /// it is not empty. To be asked at heights divisible by [`crate::params::SIGNAL_INTERVAL`] only.
+    pub fn locks_in(&self) -> u32 {
+        let needed = self.total.0.saturating_mul(95);
+        let carried = |score: Score| !self.total.is_zero() && score.0.saturating_mul(100) >= needed;
+        (0_u32..)
+            .zip(self.signal_scores())
+            .filter(|(_, score)| carried(*score))
+            .fold(0, |bits, (bit, _)| bits | 1 << bit)
     }
 
     /// Lets go of the oldest credits until the window holds no more than it may.
@@ -277,13 +293,6 @@ impl Window {
     }
 }
 
-/// Whether signal bit `bit` locks in at this window: shares with at least 95 % of its score carry it, and it is not
-/// empty. To be asked at heights divisible by [`crate::params::SIGNAL_INTERVAL`] only.
-pub fn locks_in(window: &Window, bit: u32) -> bool {
-    let (signalling, total) = (window.signal_score(bit), window.total());
-    !total.is_zero() && signalling.0.saturating_mul(100) >= total.0.saturating_mul(95)
-}
-
 /// What a step does to the sums, gathered so that each owner is moved in the ranking once.
 #[derive(Default)]
 struct Changes(BTreeMap<Owner, Change>);
@@ -341,13 +350,13 @@ mod tests {
         ranked: Vec<(Owner, Score)>,
         total: Score,
         len: usize,
-        signals: [Score; 3],
+        signals: [Score; 32],
     }
 
     impl Model {
         fn at(params: &ChainParams, path: &[Arc<BlockCredits>]) -> Self {
             let (mut sums, mut left, mut len) = (BTreeMap::new(), params.window_score.0, 0);
-            let mut signals = [Score::ZERO; 3];
+            let mut signals = [Score::ZERO; 32];
             for block in path.iter().rev().take(params.window_blocks as usize) {
                 if left == 0 {
                     break;
@@ -381,7 +390,7 @@ mod tests {
                 ranked: window.ranked(),
                 total: window.total(),
                 len: window.len(),
-                signals: [0, 1, 2].map(|bit| window.signal_score(bit)),
+                signals: window.signal_scores(),
             }
         }
     }
@@ -390,6 +399,11 @@ mod tests {
     fn state(window: &Window) -> impl PartialEq + core::fmt::Debug + use<> {
         let start = window.path.len() - window.first;
         (start, window.skipped, window.total, window.sums.clone(), window.ranking.clone())
+    }
+
+    #[test]
+    fn a_contribution_takes_64_bytes() {
+        assert_eq!(size_of::<Contribution>(), 64);
     }
 
     #[test]
@@ -457,13 +471,13 @@ mod tests {
             window.push(Arc::new(BlockCredits { lister: owner(0), own: None, listed }));
             window
         };
-        assert!(locks_in(&window(950, 50), 1));
-        assert!(!locks_in(&window(949, 51), 1));
+        // Owner 2's shares carry bit 1, owner 1's bit 0.
+        assert_eq!(window(950, 50).locks_in(), 0b10);
+        assert_eq!(window(949, 51).locks_in(), 0);
         // Older score that does not fit counts neither for nor against.
-        assert!(locks_in(&window(5_000, 950), 0) && !locks_in(&window(5_000, 949), 0));
-        assert!(!locks_in(&window(950, 50), 2));
-        assert!(!locks_in(&window(950, 50), 32));
-        assert!(!locks_in(&window(0, 0), 1));
+        assert_eq!(window(5_000, 950).locks_in(), 0b01);
+        assert_eq!(window(5_000, 949).locks_in(), 0);
+        assert_eq!(window(0, 0).locks_in(), 0);
     }
 
     proptest! {
