@@ -99,13 +99,10 @@ impl Window {
     /// The window at the root of a chain: empty.
     pub fn new(params: &ChainParams) -> Self {
         let blocks = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
-        let most_blocks = blocks(params.window_blocks);
         Self {
             most_score: params.window_score,
-            most_blocks,
-            most_kept: most_blocks
-                .saturating_add(blocks(MAX_REORG_DEPTH))
-                .saturating_add(blocks(KEEP_MARGIN)),
+            most_blocks: blocks(params.window_blocks),
+            most_kept: blocks(Self::useful_path(params)),
             path: VecDeque::new(),
             trimmed: false,
             first: 0,
@@ -117,17 +114,27 @@ impl Window {
     }
 
     /// The window at the end of `path` (oldest block first), the same as pushing each but faster.
+    ///
+    /// `path` goes back to the root, or is at least the window's most blocks long; undoing never leads to where blocks
+    /// before it would be needed. [`Window::useful_path`] blocks are as many as can be put to use.
     pub fn from_path(params: &ChainParams, path: impl IntoIterator<Item = Arc<BlockCredits>>) -> Self {
         let mut window = Self::new(params);
         for block in path {
             window.path.push_back(block);
             window.trim();
         }
+        // What came before a path of that length is not known here, so it counts as let go.
+        window.trimmed = window.path.len() >= window.most_blocks;
         window.first = window.path.len();
         let mut changes = Changes::default();
         window.reach_back(&mut changes);
         window.apply(changes);
         window
+    }
+
+    /// The most blocks that a window keeps: those it may reach into, and those that undoing may bring back.
+    pub const fn useful_path(params: &ChainParams) -> u32 {
+        params.window_blocks.saturating_add(MAX_REORG_DEPTH).saturating_add(KEEP_MARGIN)
     }
 
     /// Steps to a child block.
@@ -143,8 +150,9 @@ impl Window {
 
     /// Steps back to the parent, exactly undoing a push, and gives the block that was left.
     ///
-    /// None at the root, and where the parent's window would need blocks that are no longer kept: that is more than
-    /// [`MAX_REORG_DEPTH`] + [`KEEP_MARGIN`] blocks back.
+    /// None at the root, and where the parent's window might need blocks that are not here: more than
+    /// [`MAX_REORG_DEPTH`] + [`KEEP_MARGIN`] blocks back, or fewer when it was built on a shorter path. The window is
+    /// then unchanged.
     pub fn pop(&mut self) -> Option<Arc<BlockCredits>> {
         if self.trimmed && self.path.len() <= self.most_blocks {
             return None;
@@ -461,6 +469,23 @@ mod tests {
         assert_eq!(Model::of(&window), Model::at(&params, &path[..10]));
         path[10..].iter().for_each(|block| window.push(block.clone()));
         assert_eq!(state(&window), state(&Window::from_path(&params, path)));
+    }
+
+    #[test]
+    fn undo_never_leads_to_where_blocks_are_missing() {
+        let params = params(1 << 20, 3);
+        let path: Vec<_> = (0..6)
+            .map(|n| {
+                Arc::new(BlockCredits { lister: owner(n), own: Some(contribution(n, 9)), listed: vec![] })
+            })
+            .collect();
+        let mut window = Window::from_path(&params, path[2..].iter().cloned());
+        assert_eq!(window.pop().as_ref(), path.last());
+        assert_eq!(Model::of(&window), Model::at(&params, &path[..5]));
+        // The window one back would reach into the second block, which this one was not given.
+        let before = state(&window);
+        assert_eq!(window.pop(), None);
+        assert_eq!(state(&window), before);
     }
 
     #[test]
