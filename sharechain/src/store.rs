@@ -35,8 +35,25 @@ pub trait ShareStore {
     /// The shares that the last clean stop saved.
     fn load_shares(&self) -> Result<Vec<Share>, Self::Error>;
 
+    /// Keeps a share that is a Bitcoin block, for ever.
+    fn commit_solution(&mut self, solution: &Solution) -> Result<(), Self::Error>;
+
+    /// All Bitcoin blocks found, lowest first.
+    fn solutions(&self) -> Result<Vec<Solution>, Self::Error>;
+
     /// The block with this height and id, on any branch.
     fn block(&self, height: Height, id: &ShareId) -> Result<Option<ShareBlock>, Self::Error>;
+}
+
+/// A share that is a Bitcoin block, with the coinbase that shows whom it paid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Solution {
+    /// The Bitcoin block's header.
+    pub header: Header,
+    /// The coinbase without its witness, in Bitcoin's encoding.
+    pub coinbase: Vec<u8>,
+    /// The share.
+    pub share: Share,
 }
 
 /// What a store holds, without the bodies.
@@ -56,6 +73,7 @@ pub struct MemoryStore {
     headers: BTreeMap<(BitcoinHeight, BlockHash), Header>,
     blocks: BTreeMap<(Height, ShareId), (Arc<ShareBlock>, BlockSummary)>,
     shares: Vec<Share>,
+    solutions: BTreeMap<(BitcoinHeight, BlockHash), Solution>,
     tip: Option<ShareId>,
 }
 
@@ -98,6 +116,16 @@ impl ShareStore for MemoryStore {
 
     fn load_shares(&self) -> Result<Vec<Share>, Infallible> {
         Ok(self.shares.clone())
+    }
+
+    fn commit_solution(&mut self, solution: &Solution) -> Result<(), Infallible> {
+        let key = (solution.share.commitment.bitcoin_height, solution.header.block_hash());
+        self.solutions.insert(key, solution.clone());
+        Ok(())
+    }
+
+    fn solutions(&self) -> Result<Vec<Solution>, Infallible> {
+        Ok(self.solutions.values().cloned().collect())
     }
 
     fn block(&self, height: Height, id: &ShareId) -> Result<Option<ShareBlock>, Infallible> {

@@ -16,6 +16,7 @@ use sharechain::bitcoin_headers::ContextError;
 use sharechain::chain::{BlockSummary, Draft, Reorganisation, Submission};
 use sharechain::error::Refusal;
 use sharechain::share::{ShareHeader, ShareId};
+use sharechain::store::Solution;
 use sharechain::units::{Height, Score, UnixTime};
 use sharechain::verify::VerifiedShare;
 use std::sync::Arc;
@@ -102,6 +103,7 @@ pub(super) enum Command {
     Submit { submission: Box<Submission>, reply: Option<oneshot::Sender<Result<Taken, Refusal>>> },
     Headers { headers: Vec<Header>, reply: oneshot::Sender<HeadersTaken> },
     Draft { header: ShareHeader, reply: oneshot::Sender<Result<Draft, ContextError>> },
+    Solution(Box<Solution>),
     Read(ReadFn),
     Tick,
     Stop,
@@ -158,6 +160,12 @@ impl ChainHandle {
             }))
         })
         .await
+    }
+
+    /// Keeps a found Bitcoin block for ever.
+    pub async fn keep_solution(&self, solution: Solution) -> Result<(), ChainError> {
+        let command = Command::Solution(Box::new(solution));
+        self.commands.send(command).await.map_err(|_| ChainError::Stopped)
     }
 
     /// Where the chain stands, now and whenever it changes.

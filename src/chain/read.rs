@@ -5,7 +5,7 @@
 use sharechain::chain::ShareChain;
 use sharechain::payout::Payouts;
 use sharechain::share::{Share, ShareBlock, ShareId};
-use sharechain::store::ShareStore;
+use sharechain::store::{ShareStore, Solution};
 use sharechain::units::Height;
 use std::error::Error;
 use thiserror::Error;
@@ -18,11 +18,16 @@ pub struct ReadError(Box<dyn Error + Send + Sync>);
 /// Reads bodies from any store.
 trait Bodies {
     fn body(&self, height: Height, id: &ShareId) -> Result<Option<ShareBlock>, ReadError>;
+    fn all_solutions(&self) -> Result<Vec<Solution>, ReadError>;
 }
 
 impl<S: ShareStore> Bodies for S {
     fn body(&self, height: Height, id: &ShareId) -> Result<Option<ShareBlock>, ReadError> {
         self.block(height, id).map_err(|error| ReadError(Box::new(error)))
+    }
+
+    fn all_solutions(&self) -> Result<Vec<Solution>, ReadError> {
+        self.solutions().map_err(|error| ReadError(Box::new(error)))
     }
 }
 
@@ -76,6 +81,11 @@ impl<'a> Reader<'a> {
         }
         let pooled = self.chain.shares().get(id);
         Ok(pooled.map(|share| FoundShare { share: Share::clone(share.share()), credited_by: None }))
+    }
+
+    /// All Bitcoin blocks found by this node, lowest first.
+    pub fn solutions(&self) -> Result<Vec<Solution>, ReadError> {
+        self.bodies.all_solutions()
     }
 
     /// Whom the coinbase of a share pays; none when its base or payout block has been pruned.

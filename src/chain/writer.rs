@@ -36,6 +36,7 @@ impl<S: ShareStore> Writer<S> {
                 Command::Draft { header, reply } => {
                     let _ = reply.send(self.chain.draft(&header, now()));
                 }
+                Command::Solution(solution) => self.store.commit_solution(&solution)?,
                 Command::Read(question) => question(&mut Reader::new(&mut self.chain, &self.store)),
                 Command::Tick => {
                     let released = self.chain.tick(now());

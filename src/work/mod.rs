@@ -4,4 +4,6 @@
 
 pub mod job;
 mod notify;
+pub mod series;
+pub mod share_rate;
 pub mod source;
