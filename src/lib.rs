@@ -5,10 +5,13 @@
 extern crate self as commonwork;
 
 pub mod address;
+pub mod api;
 pub mod bitcoin;
 pub mod chain;
 pub mod config;
+pub mod logging;
 pub mod ports;
+pub mod shutdown;
 pub mod stratum;
 pub mod work;
 

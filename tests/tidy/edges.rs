@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("miner", &["stratum"]),
     ("simulate", &[]),
     ("logging", &["config"]),
+    ("shutdown", &[]),
     ("node", &["config", "bitcoin", "store", "chain", "work", "stratum", "p2p", "api", "miner"]),
     (
         "commands",

@@ -1,0 +1,179 @@
+//! Asks the interface of a node that runs on this machine.
+
+use super::form::{BlocksForm, ErrorForm, PayoutsForm, ShownForm, TipForm};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use sharechain::share::ShareId;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// How long the node may take for an answer, an export aside.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of an answer, an export aside: a share block with 4,096 listed ids is far smaller.
+const MAX_ANSWER: usize = 32 << 20;
+
+/// A node's interface.
+#[derive(Clone, Debug)]
+pub struct Client {
+    address: SocketAddr,
+}
+
+/// Why a node gave no answer.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody listens there.
+    #[error("no node answers at {address}: {source}")]
+    Connect {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The connection broke, or an export was broken off by the node.
+    #[error("the connection to the node at {address} broke: {reason}")]
+    Broken {
+        /// The address.
+        address: SocketAddr,
+        /// What happened.
+        reason: String,
+    },
+    /// The node says why not.
+    #[error("{0}")]
+    Refused(String),
+    /// The answer is of another version.
+    #[error(
+        "the node at {address} gave an answer that this program does not understand ({reason}); are both of one version?"
+    )]
+    Answer {
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The output cannot be written.
+    #[error("the output cannot be written: {0}")]
+    Output(#[source] io::Error),
+}
+
+impl Client {
+    /// The interface at an address; nothing is opened yet.
+    pub const fn new(address: SocketAddr) -> Self {
+        Self { address }
+    }
+
+    /// The address.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The state of the chain.
+    pub async fn tip(&self) -> Result<TipForm, ClientError> {
+        self.get("/v1/tip").await
+    }
+
+    /// Blocks of the active branch, see [`super::ChainReader::blocks`].
+    pub async fn blocks(&self, from: Option<u32>, count: u32) -> Result<BlocksForm, ClientError> {
+        let from = from.map_or(String::new(), |from| format!("&from={from}"));
+        self.get(&format!("/v1/blocks?count={count}{from}")).await
+    }
+
+    /// A share or share block.
+    pub async fn show(&self, id: ShareId) -> Result<ShownForm, ClientError> {
+        self.get(&format!("/v1/shares/{id}")).await
+    }
+
+    /// What a coinbase pays, see [`super::ChainReader::payouts`].
+    pub async fn payouts(
+        &self,
+        share: Option<ShareId>,
+        class: Option<u16>,
+    ) -> Result<PayoutsForm, ClientError> {
+        let share = share.map_or(String::new(), |id| format!("share={id}&"));
+        let class = class.map_or(String::new(), |class| format!("class={class}"));
+        self.get(&format!("/v1/payouts?{share}{class}")).await
+    }
+
+    /// Copies the whole chain as lines of JSON; returns the number of lines. `on_line` is told of each.
+    pub async fn export(
+        &self,
+        output: &mut (impl AsyncWrite + Unpin),
+        mut on_line: impl FnMut(),
+    ) -> Result<u64, ClientError> {
+        let response = self.within(PATIENCE, self.ask("/v1/export")).await?;
+        let (status, mut body) = (response.status(), response.into_body());
+        if status != StatusCode::OK {
+            let whole = Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| self.broken(e))?;
+            return Err(self.refusal(status, &whole.to_bytes()));
+        }
+        let mut lines = 0;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|e| self.broken(e))?.into_data() else { continue };
+            output.write_all(&data).await.map_err(ClientError::Output)?;
+            for _ in data.iter().filter(|&&byte| byte == b'\n') {
+                lines += 1;
+                on_line();
+            }
+        }
+        output.flush().await.map_err(ClientError::Output)?;
+        Ok(lines)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let exchange = async {
+            let response = self.ask(path).await?;
+            let status = response.status();
+            let body =
+                Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|e| self.broken(e))?;
+            Ok((status, body.to_bytes()))
+        };
+        let (status, body) = self.within(PATIENCE, exchange).await?;
+        if status != StatusCode::OK {
+            return Err(self.refusal(status, &body));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| ClientError::Answer { address: self.address, reason: error.to_string() })
+    }
+
+    async fn ask(&self, path: &str) -> Result<Response<Incoming>, ClientError> {
+        let address = self.address;
+        let stream =
+            TcpStream::connect(address).await.map_err(|source| ClientError::Connect { address, source })?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(e))?;
+        // Ends with the answer's body; its errors reach whoever reads that.
+        tokio::spawn(connection);
+        let request = Request::get(path)
+            .header(hyper::header::HOST, address.to_string())
+            .body(Empty::<Bytes>::new())
+            .map_err(|e| self.broken(e))?;
+        sender.send_request(request).await.map_err(|e| self.broken(e))
+    }
+
+    async fn within<T>(
+        &self,
+        patience: Duration,
+        exchange: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        let late = |_| self.broken(format_args!("no answer in {} s", patience.as_secs()));
+        tokio::time::timeout(patience, exchange).await.map_err(late)?
+    }
+
+    fn broken(&self, reason: impl ToString) -> ClientError {
+        ClientError::Broken { address: self.address, reason: reason.to_string() }
+    }
+
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<ErrorForm>(body) {
+            Ok(form) => ClientError::Refused(form.error),
+            Err(_) => ClientError::Answer { address: self.address, reason: format!("HTTP status {status}") },
+        }
+    }
+}

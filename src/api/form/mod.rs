@@ -1,0 +1,16 @@
+//! The JSON forms of what the chain knows: used by the HTTP interface, by its client, by exports and by `--json`.
+//!
+//! They are a promise to other programs, so they are apart from the types that the node works with.
+
+mod hex;
+mod params;
+mod share;
+mod view;
+
+pub use hex::{AnyBytes, Bits, Bytes, Text};
+pub use params::{FirstBlockForm, ParamsForm, ParamsFormError};
+pub use share::{BlockForm, CommitmentForm, FormError, HeaderForm, LinkForm, ShareForm};
+pub use view::{
+    BitcoinForm, BlockLine, BlocksForm, ErrorForm, OutputForm, OutputKind, OwnerForm, PartForm, PayoutsForm,
+    PlaceForm, ShownForm, TipForm, WindowForm, blocks_of,
+};

@@ -1,0 +1,14 @@
+//! The node's own interface: HTTP and JSON on loopback, read-only, by which commands ask a running node.
+//!
+//! It never changes anything, and knows nothing of Stratum or of the network between nodes.
+
+mod announce;
+mod client;
+pub mod form;
+mod reader;
+mod server;
+
+pub use announce::{Announced, announce, find};
+pub use client::{Client, ClientError};
+pub use reader::{ChainReader, MAX_BLOCKS, ReadError, Wanted};
+pub use server::serve;

@@ -1,0 +1,272 @@
+//! The HTTP server on loopback. Everything about it is bounded: connections, time, sizes and questions at once.
+//!
+//! It has no password, so it must never listen elsewhere, and asks that the Host header names this machine: else a
+//! page in a browser could reach it under a name of its own (DNS rebinding).
+
+use super::form::ErrorForm;
+use super::reader::{ChainReader, ReadError, Wanted};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::{Deserialize, Serialize};
+use sharechain::share::ShareId;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections at once; further ones wait in the system's queue.
+const MAX_CONNECTIONS: usize = 32;
+/// Questions that are worked on at once; further ones are told to come back.
+const MAX_QUESTIONS: usize = 4;
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 16 * 1024;
+/// How long a client may take to send its request.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a whole connection may last; an export of a full window takes seconds.
+const CONNECTION_TIME: Duration = Duration::from_secs(600);
+/// Lines of an export that wait for a slow client.
+const EXPORT_LINES: usize = 64;
+
+/// Serves until the token is cancelled; then connections get a moment to end.
+///
+/// The listener must be bound to loopback.
+pub async fn serve(listener: TcpListener, reader: Arc<dyn ChainReader>, stop: CancellationToken) {
+    let app = router(reader);
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &connections) => accepted,
+        };
+        let Some((stream, permit)) = accepted else { continue };
+        let (app, stop) = (app.clone(), stop.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                result = tokio::time::timeout(CONNECTION_TIME, serve_one(stream, app)) => {
+                    if let Ok(Err(error)) = result {
+                        tracing::debug!(%error, "interface connection ended");
+                    }
+                }
+            }
+            drop(permit);
+        });
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = connections.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(error) => {
+            // Out of file descriptors, mostly; without a pause this would be a busy loop.
+            tracing::warn!(%error, "the interface cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn serve_one(stream: TcpStream, app: Router) -> Result<(), hyper::Error> {
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(MAX_HEAD)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .await
+}
+
+#[derive(Clone)]
+struct Shared {
+    reader: Arc<dyn ChainReader>,
+    questions: Arc<Semaphore>,
+}
+
+fn router(reader: Arc<dyn ChainReader>) -> Router {
+    let shared = Shared { reader, questions: Arc::new(Semaphore::new(MAX_QUESTIONS)) };
+    Router::new()
+        .route("/v1/tip", get(tip))
+        .route("/v1/blocks", get(blocks))
+        .route("/v1/shares/{id}", get(show))
+        .route("/v1/payouts", get(payouts))
+        .route("/v1/export", get(export))
+        .fallback(|| async { fault(StatusCode::NOT_FOUND, "there is nothing at this address") })
+        .layer(middleware::from_fn(only_for_this_machine))
+        .with_state(shared)
+}
+
+async fn only_for_this_machine(headers: HeaderMap, request: Request, next: Next) -> Response {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    if host.is_some_and(names_loopback) {
+        next.run(request).await
+    } else {
+        fault(StatusCode::FORBIDDEN, "the Host header must name this machine, like 127.0.0.1 or localhost")
+    }
+}
+
+/// Whether a Host header (`HOST[:PORT]`) names loopback.
+fn names_loopback(host: &str) -> bool {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return ip.is_loopback();
+    }
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    name.eq_ignore_ascii_case("localhost")
+}
+
+async fn tip(State(shared): State<Shared>) -> Response {
+    answer(shared, |reader| reader.tip()).await
+}
+
+#[derive(Deserialize)]
+struct BlocksQuery {
+    from: Option<u32>,
+    count: u32,
+}
+
+async fn blocks(State(shared): State<Shared>, Query(query): Query<BlocksQuery>) -> Response {
+    answer(shared, move |reader| reader.blocks(query.from, query.count)).await
+}
+
+async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    match id.parse::<ShareId>() {
+        Ok(id) => answer(shared, move |reader| reader.show(id)).await,
+        Err(error) => fault(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+#[derive(Deserialize)]
+struct PayoutsQuery {
+    share: Option<String>,
+    class: Option<u16>,
+}
+
+async fn payouts(State(shared): State<Shared>, Query(query): Query<PayoutsQuery>) -> Response {
+    match query.share.map(|id| id.parse::<ShareId>()).transpose() {
+        Ok(share) => answer(shared, move |reader| reader.payouts(share, query.class)).await,
+        Err(error) => fault(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+/// Asks on a thread where nobody waits, if not too many ask already.
+async fn answer<T: Serialize + Send + 'static>(
+    shared: Shared,
+    question: impl FnOnce(&dyn ChainReader) -> Result<T, ReadError> + Send + 'static,
+) -> Response {
+    let Ok(permit) = shared.questions.clone().try_acquire_owned() else { return busy() };
+    let asked = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        question(shared.reader.as_ref())
+    });
+    match asked.await {
+        Ok(Ok(form)) => Json(form).into_response(),
+        Ok(Err(error)) => fault(status_of(&error), &error.to_string()),
+        Err(error) => {
+            tracing::error!(%error, "a question to the interface failed");
+            fault(StatusCode::INTERNAL_SERVER_ERROR, "this question cannot be answered; see the node's log")
+        }
+    }
+}
+
+async fn export(State(shared): State<Shared>) -> Response {
+    let Ok(permit) = shared.questions.clone().try_acquire_owned() else { return busy() };
+    let (sender, lines) = mpsc::channel(EXPORT_LINES);
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        let result =
+            shared.reader.export(&mut |line| match sender.blocking_send(Ok(Bytes::from(line + "\n"))) {
+                Ok(()) => Wanted::More,
+                Err(_) => Wanted::NoMore,
+            });
+        if let Err(error) = result {
+            // Breaks the answer off, so that nobody takes half an export for a whole one.
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    ([(CONTENT_TYPE, "application/x-ndjson")], Body::new(Lines(lines))).into_response()
+}
+
+fn busy() -> Response {
+    fault(StatusCode::SERVICE_UNAVAILABLE, "too many questions at once; ask again in a moment")
+}
+
+fn status_of(error: &ReadError) -> StatusCode {
+    match error {
+        ReadError::UnknownShare(_) | ReadError::Pruned(_) => StatusCode::NOT_FOUND,
+        ReadError::Class { .. } => StatusCode::BAD_REQUEST,
+        ReadError::NotYet(_) | ReadError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        ReadError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn fault(status: StatusCode, message: &str) -> Response {
+    (status, Json(ErrorForm { error: message.to_owned() })).into_response()
+}
+
+/// A body that is sent while it is made.
+struct Lines(mpsc::Receiver<Result<Bytes, ReadError>>);
+
+impl hyper::body::Body for Lines {
+    type Data = Bytes;
+    type Error = ReadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, ReadError>>> {
+        self.0.poll_recv(context).map(|line| line.map(|line| line.map(hyper::body::Frame::data)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_a_host() {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:3380",
+            "localhost",
+            "LOCALHOST:3380",
+            "[::1]",
+            "[::1]:3380",
+            "127.9.9.9:1",
+        ] {
+            assert!(names_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "example.org",
+            "127.0.0.1.example.org",
+            "localhost.example.org:3380",
+            "10.0.0.1:3380",
+            "[::2]:1",
+        ] {
+            assert!(!names_loopback(host), "{host}");
+        }
+    }
+}
