@@ -1,5 +1,6 @@
 //! Behaviour of the node, seen from outside: one test binary, a folder for each part.
 
+mod api;
 mod bitcoind;
 mod support;
 mod tidy;

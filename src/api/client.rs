@@ -79,7 +79,7 @@ impl Client {
         self.get("/v1/tip").await
     }
 
-    /// Blocks of the active branch, see [`super::ChainReader::blocks`].
+    /// Blocks of the active branch, see [`super::read::blocks`].
     pub async fn blocks(&self, from: Option<u32>, count: u32) -> Result<BlocksForm, ClientError> {
         let from = from.map_or(String::new(), |from| format!("&from={from}"));
         self.get(&format!("/v1/blocks?count={count}{from}")).await
@@ -90,7 +90,7 @@ impl Client {
         self.get(&format!("/v1/shares/{id}")).await
     }
 
-    /// What a coinbase pays, see [`super::ChainReader::payouts`].
+    /// What a coinbase pays, see [`super::read`].
     pub async fn payouts(
         &self,
         share: Option<ShareId>,

@@ -4,11 +4,13 @@
 
 mod announce;
 mod client;
+pub mod export;
 pub mod form;
-mod reader;
+pub mod read;
 mod server;
+mod source;
 
 pub use announce::{Announced, announce, find};
 pub use client::{Client, ClientError};
-pub use reader::{ChainReader, MAX_BLOCKS, ReadError, Wanted};
 pub use server::serve;
+pub use source::{ChainSource, Opened, Question, ReadError};

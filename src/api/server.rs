@@ -3,8 +3,10 @@
 //! It has no password, so it must never listen elsewhere, and asks that the Host header names this machine: else a
 //! page in a browser could reach it under a name of its own (DNS rebinding).
 
+use super::export::Exporter;
 use super::form::ErrorForm;
-use super::reader::{ChainReader, ReadError, Wanted};
+use super::read;
+use super::source::{ChainSource, ReadError};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
@@ -37,14 +39,14 @@ const MAX_HEAD: usize = 16 * 1024;
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a whole connection may last; an export of a full window takes seconds.
 const CONNECTION_TIME: Duration = Duration::from_secs(600);
-/// Lines of an export that wait for a slow client.
-const EXPORT_LINES: usize = 64;
+/// Pieces of an export (eight blocks each) that wait for a slow client.
+const EXPORT_PIECES: usize = 4;
 
 /// Serves until the token is cancelled; then connections get a moment to end.
 ///
 /// The listener must be bound to loopback.
-pub async fn serve(listener: TcpListener, reader: Arc<dyn ChainReader>, stop: CancellationToken) {
-    let app = router(reader);
+pub async fn serve(listener: TcpListener, source: Arc<dyn ChainSource>, stop: CancellationToken) {
+    let app = router(source);
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let tasks = TaskTracker::new();
     loop {
@@ -98,12 +100,12 @@ async fn serve_one(stream: TcpStream, app: Router) -> Result<(), hyper::Error> {
 
 #[derive(Clone)]
 struct Shared {
-    reader: Arc<dyn ChainReader>,
+    source: Arc<dyn ChainSource>,
     questions: Arc<Semaphore>,
 }
 
-fn router(reader: Arc<dyn ChainReader>) -> Router {
-    let shared = Shared { reader, questions: Arc::new(Semaphore::new(MAX_QUESTIONS)) };
+fn router(source: Arc<dyn ChainSource>) -> Router {
+    let shared = Shared { source, questions: Arc::new(Semaphore::new(MAX_QUESTIONS)) };
     Router::new()
         .route("/v1/tip", get(tip))
         .route("/v1/blocks", get(blocks))
@@ -138,7 +140,7 @@ fn names_loopback(host: &str) -> bool {
 }
 
 async fn tip(State(shared): State<Shared>) -> Response {
-    answer(shared, |reader| reader.tip()).await
+    answer(&shared, read::tip(shared.source.as_ref())).await
 }
 
 #[derive(Deserialize)]
@@ -148,12 +150,12 @@ struct BlocksQuery {
 }
 
 async fn blocks(State(shared): State<Shared>, Query(query): Query<BlocksQuery>) -> Response {
-    answer(shared, move |reader| reader.blocks(query.from, query.count)).await
+    answer(&shared, read::blocks(shared.source.as_ref(), query.from, query.count)).await
 }
 
 async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
     match id.parse::<ShareId>() {
-        Ok(id) => answer(shared, move |reader| reader.show(id)).await,
+        Ok(id) => answer(&shared, read::show(shared.source.as_ref(), id)).await,
         Err(error) => fault(StatusCode::BAD_REQUEST, &error.to_string()),
     }
 }
@@ -165,48 +167,48 @@ struct PayoutsQuery {
 }
 
 async fn payouts(State(shared): State<Shared>, Query(query): Query<PayoutsQuery>) -> Response {
-    match query.share.map(|id| id.parse::<ShareId>()).transpose() {
-        Ok(share) => answer(shared, move |reader| reader.payouts(share, query.class)).await,
-        Err(error) => fault(StatusCode::BAD_REQUEST, &error.to_string()),
+    let source = shared.source.as_ref();
+    match query.share.map(|id| id.parse::<ShareId>()) {
+        Some(Ok(id)) => answer(&shared, read::payouts_of_share(source, id)).await,
+        Some(Err(error)) => fault(StatusCode::BAD_REQUEST, &error.to_string()),
+        None => answer(&shared, read::payouts_now(source, query.class)).await,
     }
 }
 
-/// Asks on a thread where nobody waits, if not too many ask already.
-async fn answer<T: Serialize + Send + 'static>(
-    shared: Shared,
-    question: impl FnOnce(&dyn ChainReader) -> Result<T, ReadError> + Send + 'static,
+async fn answer<T: Serialize>(
+    shared: &Shared,
+    answer: impl Future<Output = Result<T, ReadError>>,
 ) -> Response {
-    let Ok(permit) = shared.questions.clone().try_acquire_owned() else { return busy() };
-    let asked = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        question(shared.reader.as_ref())
-    });
-    match asked.await {
-        Ok(Ok(form)) => Json(form).into_response(),
-        Ok(Err(error)) => fault(status_of(&error), &error.to_string()),
-        Err(error) => {
-            tracing::error!(%error, "a question to the interface failed");
-            fault(StatusCode::INTERNAL_SERVER_ERROR, "this question cannot be answered; see the node's log")
-        }
+    let Ok(_permit) = shared.questions.try_acquire() else { return busy() };
+    match answer.await {
+        Ok(form) => Json(form).into_response(),
+        Err(error) => refuse(&error),
     }
 }
 
 async fn export(State(shared): State<Shared>) -> Response {
     let Ok(permit) = shared.questions.clone().try_acquire_owned() else { return busy() };
-    let (sender, lines) = mpsc::channel(EXPORT_LINES);
-    tokio::task::spawn_blocking(move || {
+    let mut exporter = match Exporter::start(shared.source.clone()).await {
+        Ok(exporter) => exporter,
+        Err(error) => return refuse(&error),
+    };
+    let (sender, lines) = mpsc::channel(EXPORT_PIECES);
+    tokio::spawn(async move {
         let _permit = permit;
-        let result =
-            shared.reader.export(&mut |line| match sender.blocking_send(Ok(Bytes::from(line + "\n"))) {
-                Ok(()) => Wanted::More,
-                Err(_) => Wanted::NoMore,
-            });
-        if let Err(error) = result {
-            // Breaks the answer off, so that nobody takes half an export for a whole one.
-            let _ = sender.blocking_send(Err(error));
+        loop {
+            let piece = match exporter.next().await {
+                Ok(Some(lines)) => Ok(Bytes::from(lines.join("\n") + "\n")),
+                Ok(None) => return,
+                // Breaks the answer off, so that nobody takes half an export for a whole one.
+                Err(error) => Err(error),
+            };
+            let failed = piece.is_err();
+            if sender.send(piece).await.is_err() || failed {
+                return;
+            }
         }
     });
-    ([(CONTENT_TYPE, "application/x-ndjson")], Body::new(Lines(lines))).into_response()
+    ([(CONTENT_TYPE, "application/x-ndjson")], Body::new(Pieces(lines))).into_response()
 }
 
 fn busy() -> Response {
@@ -215,11 +217,15 @@ fn busy() -> Response {
 
 fn status_of(error: &ReadError) -> StatusCode {
     match error {
-        ReadError::UnknownShare(_) | ReadError::Pruned(_) => StatusCode::NOT_FOUND,
+        ReadError::UnknownShare(_) | ReadError::Pruned(_) | ReadError::Gone(_) => StatusCode::NOT_FOUND,
         ReadError::Class { .. } => StatusCode::BAD_REQUEST,
-        ReadError::NotYet(_) | ReadError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        ReadError::NextBlock(_) | ReadError::Busy | ReadError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         ReadError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+fn refuse(error: &ReadError) -> Response {
+    fault(status_of(error), &error.to_string())
 }
 
 fn fault(status: StatusCode, message: &str) -> Response {
@@ -227,9 +233,9 @@ fn fault(status: StatusCode, message: &str) -> Response {
 }
 
 /// A body that is sent while it is made.
-struct Lines(mpsc::Receiver<Result<Bytes, ReadError>>);
+struct Pieces(mpsc::Receiver<Result<Bytes, ReadError>>);
 
-impl hyper::body::Body for Lines {
+impl hyper::body::Body for Pieces {
     type Data = Bytes;
     type Error = ReadError;
 

@@ -2,3 +2,5 @@
 
 pub(crate) mod bitcoind;
 pub(crate) mod block;
+#[path = "../../sharechain/tests/support/mod.rs"]
+pub(crate) mod rig;

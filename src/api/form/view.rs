@@ -155,7 +155,7 @@ pub struct PayoutsForm {
     pub value: u64,
     /// Whom the bonus goes to, where that is known.
     pub finder: Option<OwnerForm>,
-    /// Satoshis of the finder's bonus.
+    /// Satoshis of the finder's bonus; where no share is known and the window is empty, all.
     pub bonus: u64,
     /// The coinbase's txid, where its share is known.
     pub txid: Option<Text<Txid>>,

@@ -1,0 +1,241 @@
+//! The questions that can be asked about a chain, each answered in its form.
+
+use super::form::{
+    AnyBytes, BitcoinForm, Bits, BlockLine, BlocksForm, OutputForm, OutputKind, OwnerForm, PartForm,
+    PayoutsForm, PlaceForm, ShareForm, ShownForm, Text, TipForm, WindowForm, blocks_of,
+};
+use super::source::{ChainSource, ReadError, ask};
+use crate::address::address_of;
+use crate::chain::{self, Reader};
+use bitcoin::Transaction;
+use bitcoin::block::Version;
+use sharechain::chain::BlockSummary;
+use sharechain::coinbase::{self, CoinbaseInputs};
+use sharechain::owner::Owner;
+use sharechain::params::{ChainId, Network};
+use sharechain::payout::{self, Payouts};
+use sharechain::share::{Share, ShareHeader, ShareId};
+use sharechain::units::{Height, Score};
+
+/// Most blocks in one answer.
+pub const MAX_BLOCKS: u32 = 1_000;
+/// Most owners of the reward window in one answer.
+pub const MAX_OWNERS: usize = 10_000;
+
+/// The state of the chain.
+pub async fn tip(source: &dyn ChainSource) -> Result<TipForm, ReadError> {
+    ask(source, |reader| {
+        let id = reader.chain.tip();
+        let window = reader.chain.window(&id).map(|window| (window.total(), window.owners()));
+        let (score, owners) = window.unwrap_or_default();
+        let chain = &reader.chain;
+        let best = chain.headers().best();
+        Ok(TipForm {
+            chain_id: Text(chain.id().as_block()),
+            name: chain.params().name.clone(),
+            network: chain.params().network.name().to_owned(),
+            tip: chain.block(&id).map(|block| block_line(block, chain.params().network)),
+            blocks: chain.len() as u64,
+            shares: chain.shares().len() as u64,
+            waiting: chain.waiting().len() as u64,
+            window: WindowForm { score: blocks_of(score), owners: owners as u64 },
+            bitcoin: BitcoinForm { height: best.height.0, hash: Text(best.hash) },
+        })
+    })
+    .await
+}
+
+/// Blocks of the active branch, lowest first: at most `count` (and [`MAX_BLOCKS`]) from the height `from` up, or the newest.
+pub async fn blocks(
+    source: &dyn ChainSource,
+    from: Option<u32>,
+    count: u32,
+) -> Result<BlocksForm, ReadError> {
+    let count = count.min(MAX_BLOCKS);
+    ask(source, move |reader| {
+        let (chain, network) = (&reader.chain, reader.chain.params().network);
+        let top = chain.height().0;
+        let first = from.unwrap_or((top + 1).saturating_sub(count)).max(1);
+        let heights = first..=top.min(first.saturating_add(count).saturating_sub(1));
+        let found = heights.filter_map(|height| chain.block_at(Height(height)));
+        Ok(BlocksForm { blocks: found.map(|block| block_line(block, network)).collect() })
+    })
+    .await
+}
+
+/// A share or share block, and where it stands.
+pub async fn show(source: &dyn ChainSource, id: ShareId) -> Result<ShownForm, ReadError> {
+    ask(source, move |reader| {
+        let network = reader.chain.params().network;
+        let found = reader.share(&id)?.ok_or(ReadError::UnknownShare(id))?;
+        let active = |block: &ShareId| reader.chain.is_active(block);
+        let place = match found.credited_by {
+            Some((height, block)) if block == id => {
+                PlaceForm::Block { height: height.0, active: active(&block) }
+            }
+            Some((height, block)) => {
+                PlaceForm::Listed { height: height.0, by: Text(block), active: active(&block) }
+            }
+            None => PlaceForm::Unlisted,
+        };
+        let chain_id = reader.chain.id();
+        let listed = reader.block(&id)?.map(|block| block.listed).unwrap_or_default();
+        Ok(ShownForm {
+            place,
+            owner: OwnerForm::new(&found.share.commitment.owner, network),
+            share: ShareForm::new(&found.share, chain_id),
+            listed: listed.iter().map(|share| Text(share.id(chain_id))).collect(),
+        })
+    })
+    .await
+}
+
+/// What the coinbase of a share pays, output by output.
+pub async fn payouts_of_share(source: &dyn ChainSource, id: ShareId) -> Result<PayoutsForm, ReadError> {
+    ask(source, move |reader| {
+        let network = reader.chain.params().network;
+        let share = reader.share(&id)?.ok_or(ReadError::UnknownShare(id))?.share;
+        let payouts = reader.payouts(&share).ok_or(ReadError::Pruned(id))?;
+        let coinbase = coinbase_of(&share, &payouts, reader.chain.id()).ok_or(ReadError::Pruned(id))?;
+        let commitment = &share.commitment;
+        Ok(PayoutsForm {
+            share: Some(Text(id)),
+            bitcoin_height: commitment.bitcoin_height.0,
+            prev_block: Text(share.header.prev_block),
+            class: commitment.class,
+            value: commitment.coinbase_value,
+            finder: Some(OwnerForm::new(&commitment.owner, network)),
+            bonus: payouts.bonus.map_or(0, |(_, satoshis)| satoshis),
+            txid: Some(Text(coinbase.compute_txid())),
+            outputs: coinbase_outputs(&coinbase, &payouts, network),
+            owners: Vec::new(),
+        })
+    })
+    .await
+}
+
+/// What the next Bitcoin block would pay if it were found now, without fees, in a payout class (the smallest if none is named).
+pub async fn payouts_now(source: &dyn ChainSource, class: Option<u16>) -> Result<PayoutsForm, ReadError> {
+    ask(source, move |reader| {
+        let params = reader.chain.params().clone();
+        let unknown = |given| ReadError::Class { given, known: params.classes.clone() };
+        let class = class.or(params.classes.first().copied()).ok_or_else(|| unknown(0))?;
+        let index = params.classes.iter().position(|known| *known == class).ok_or_else(|| unknown(class))?;
+        let header = next_header(reader)?;
+        let draft =
+            reader.chain.draft(&header, chain::now()).map_err(|e| ReadError::NextBlock(e.to_string()))?;
+        let selection = draft.selections.get(index).ok_or_else(|| unknown(class))?;
+        let value = params.subsidy(draft.context.height);
+        // The finder is not known; who it is changes nothing for the others as long as the bonus is no dust.
+        let someone = selection.entries().first().map(|(owner, _)| *owner);
+        let payouts = someone.map(|owner| payout::split(selection, value, owner));
+        // With an empty reward window all goes to the finder.
+        let bonus =
+            payouts.as_ref().map_or(value, |payouts| payouts.bonus.map_or(0, |(_, satoshis)| satoshis));
+        let outputs = payouts.unwrap_or_default().outputs;
+        Ok(PayoutsForm {
+            share: None,
+            bitcoin_height: draft.context.height.0,
+            prev_block: Text(header.prev_block),
+            class,
+            value,
+            finder: None,
+            bonus,
+            txid: None,
+            outputs: outputs.iter().map(|paid| payout_output(paid, params.network)).collect(),
+            owners: owners_at_tip(reader, params.network),
+        })
+    })
+    .await
+}
+
+fn block_line(block: &BlockSummary, network: Network) -> BlockLine {
+    BlockLine {
+        height: block.height.0,
+        id: Text(block.id),
+        parent: Text(block.parent),
+        time: block.time.0,
+        bits: Bits(block.bits),
+        owner: OwnerForm::new(&block.credits.lister, network),
+        listed: block.credits.listed.len() as u64,
+        score: blocks_of(block.credits.total()),
+        bitcoin_height: block.bitcoin_height.0,
+        prev_block: Text(block.prev_block),
+    }
+}
+
+/// The whole coinbase of a share that these payouts are due for; none if they are not, for then they are another's.
+fn coinbase_of(share: &Share, payouts: &Payouts, chain: ChainId) -> Option<Transaction> {
+    let commitment = &share.commitment;
+    let prefix = coinbase::prefix(&CoinbaseInputs {
+        bitcoin_height: commitment.bitcoin_height,
+        tag: &commitment.tag,
+        witness_commitment: &commitment.witness_commitment,
+        payouts,
+    });
+    let bytes =
+        coinbase::serialize(&prefix, &commitment.hash(chain), &share.extranonce, commitment.locktime());
+    coinbase::with_witness(&bytes).ok()
+}
+
+/// The outputs with what each is for: payouts, then the bonus, then the two commitments (protocol section 4).
+fn coinbase_outputs(coinbase: &Transaction, payouts: &Payouts, network: Network) -> Vec<OutputForm> {
+    let bonus_at = payouts.bonus.map(|_| payouts.outputs.len());
+    let share_commitment_at = coinbase.output.len().saturating_sub(1);
+    let outputs = coinbase.output.iter().enumerate().map(|(index, output)| {
+        let kind = if index < payouts.outputs.len() {
+            OutputKind::Payout
+        } else if Some(index) == bonus_at {
+            OutputKind::Bonus
+        } else if index == share_commitment_at {
+            OutputKind::ShareCommitment
+        } else {
+            OutputKind::WitnessCommitment
+        };
+        OutputForm {
+            kind,
+            satoshis: output.value.to_sat(),
+            script: AnyBytes(output.script_pubkey.to_bytes()),
+            address: Owner::new(&output.script_pubkey).ok().map(|owner| address_of(&owner, network)),
+        }
+    });
+    outputs.collect()
+}
+
+fn payout_output((owner, satoshis): &(Owner, u64), network: Network) -> OutputForm {
+    OutputForm {
+        kind: OutputKind::Payout,
+        satoshis: *satoshis,
+        script: AnyBytes(owner.as_bytes().to_vec()),
+        address: Some(address_of(owner, network)),
+    }
+}
+
+/// A header that a miner could work on now, on the best Bitcoin block known.
+fn next_header(reader: &Reader<'_>) -> Result<ShareHeader, ReadError> {
+    let headers = reader.chain.headers();
+    let prev_block = headers.best().hash;
+    let wrong = |error: sharechain::bitcoin_headers::ContextError| ReadError::NextBlock(error.to_string());
+    let time = chain::now().0.max(headers.earliest_time(&prev_block).map_err(wrong)?);
+    let target = headers.required_bits(&prev_block, time).map_err(wrong)?;
+    Ok(ShareHeader {
+        version: Version::from_consensus(0x2000_0000),
+        prev_block,
+        time,
+        bits: target.to_compact(),
+        nonce: 0,
+    })
+}
+
+fn owners_at_tip(reader: &mut Reader<'_>, network: Network) -> Vec<PartForm> {
+    let tip = reader.chain.tip();
+    let ranking = reader.chain.ranking(&tip).unwrap_or_default();
+    let total: Score = ranking.iter().map(|(_, score)| *score).sum();
+    let part = |score: Score| blocks_of(score) / blocks_of(total);
+    let parts = ranking.iter().take(MAX_OWNERS).map(|(owner, score)| PartForm {
+        owner: OwnerForm::new(owner, network),
+        score: blocks_of(*score),
+        part: part(*score),
+    });
+    parts.collect()
+}

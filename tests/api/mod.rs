@@ -1,0 +1,184 @@
+//! The node's interface, over a real connection, on a chain that was mined for the test.
+
+use crate::support::rig::{Rig, Want, Work};
+use commonwork::api::export::{EndLine, Line};
+use commonwork::api::form::{OutputKind, PlaceForm};
+use commonwork::api::{Client, ClientError, Opened, serve};
+use sharechain::share::ShareId;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// A served chain of five blocks with shares of three owners, and one share that no block lists.
+struct Served {
+    client: Client,
+    stop: CancellationToken,
+    blocks: Vec<ShareId>,
+    listed: ShareId,
+    unlisted: ShareId,
+}
+
+async fn served() -> Served {
+    let mut rig = Rig::new();
+    let mut blocks = vec![rig.block(1)];
+    let listed = rig.share(2);
+    rig.share(3);
+    blocks.extend((0..4).map(|n| rig.block(n % 3 + 1)));
+    let unlisted = rig.share(2);
+    let (client, stop) = serve_rig(rig).await;
+    Served { client, stop, blocks, listed, unlisted }
+}
+
+async fn serve_rig(rig: Rig) -> (Client, CancellationToken) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(listener, Arc::new(Opened::new(rig.chain, rig.store)), stop.clone()));
+    (Client::new(address), stop)
+}
+
+async fn raw(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("answered");
+    String::from_utf8(answer).expect("text")
+}
+
+#[tokio::test]
+async fn tip_and_blocks_are_told() {
+    let Served { client, blocks, .. } = served().await;
+    let tip = client.tip().await.expect("a tip");
+    let line = tip.tip.expect("a block");
+    assert_eq!((line.height, line.id.0, tip.blocks), (5, blocks[4], 5));
+    assert_eq!((tip.name.as_str(), tip.network.as_str(), tip.window.owners), ("test", "embedded", 3));
+    let newest = client.blocks(None, 2).await.expect("blocks").blocks;
+    assert_eq!(newest.iter().map(|block| block.height).collect::<Vec<_>>(), [4, 5]);
+    let all = client.blocks(Some(0), 1_000).await.expect("blocks").blocks;
+    assert_eq!(all.iter().map(|block| block.id.0).collect::<Vec<_>>(), blocks);
+    assert_eq!(all[1].listed, 2);
+    assert!(client.blocks(Some(u32::MAX), 10).await.expect("none").blocks.is_empty());
+}
+
+#[tokio::test]
+async fn a_share_is_shown_where_it_stands() {
+    let Served { client, blocks, listed, unlisted, .. } = served().await;
+    let block = client.show(blocks[1]).await.expect("a block");
+    assert_eq!(block.place, PlaceForm::Block { height: 2, active: true });
+    assert!(block.listed.iter().any(|id| id.0 == listed) && block.listed.len() == 2);
+    let share = client.show(listed).await.expect("a share");
+    let listing = blocks[1];
+    assert!(matches!(share.place, PlaceForm::Listed { height: 2, by, active: true } if by.0 == listing));
+    assert_eq!(share.share.id.0, listed);
+    assert_eq!(client.show(unlisted).await.expect("a share").place, PlaceForm::Unlisted);
+    let error = client.show(ShareId([1; 32])).await.expect_err("unknown");
+    assert!(matches!(&error, ClientError::Refused(text) if text.contains("is not known here")), "{error}");
+}
+
+#[tokio::test]
+async fn payouts_of_a_share_are_its_coinbase() {
+    let mut rig = Rig::new();
+    for n in 0..8 {
+        rig.share(n % 3 + 1);
+        rig.block(n % 3 + 1);
+    }
+    // What is mined in a Bitcoin height is paid from the next on.
+    rig.bitcoin_block();
+    let mined = rig.mine(Work::of(2), Want::Share);
+    let id = rig.take(&mined).expect("valid").share.expect("new");
+    let txid = mined.share.link.txid(
+        &mined.share.commitment.hash(rig.chain.id()),
+        &mined.share.extranonce,
+        mined.share.commitment.locktime(),
+    );
+    let (client, _stop) = serve_rig(rig).await;
+    let payouts = client.payouts(Some(id), None).await.expect("payouts");
+    assert_eq!(bitcoin::hashes::Hash::to_byte_array(payouts.txid.expect("known").0), txid);
+    assert_eq!(payouts.outputs.iter().map(|output| output.satoshis).sum::<u64>(), 5_000_000_000);
+    let kinds: Vec<_> = payouts.outputs.iter().map(|output| output.kind).collect();
+    let tail = [OutputKind::Bonus, OutputKind::WitnessCommitment, OutputKind::ShareCommitment];
+    assert!(kinds.ends_with(&tail) && kinds.len() > tail.len(), "{kinds:?}");
+    assert_eq!(payouts.bonus, 25_000_000);
+    assert!(payouts.outputs.iter().filter(|output| output.kind == OutputKind::Payout).count() > 1);
+
+    let now = client.payouts(None, Some(38)).await.expect("payouts");
+    assert_eq!((now.class, now.owners.len(), now.outputs.len(), now.share), (38, 3, 3, None));
+    assert_eq!(now.outputs.iter().map(|output| output.satoshis).sum::<u64>() + now.bonus, now.value);
+    assert!((now.owners.iter().map(|owner| owner.part).sum::<f64>() - 1.0).abs() < 1e-9);
+    let error = client.payouts(None, Some(12)).await.expect_err("no such class");
+    assert!(error.to_string().contains("classes are 11, 38, 145, 360"), "{error}");
+}
+
+#[tokio::test]
+async fn before_anything_is_due_all_goes_to_the_finder() {
+    let Served { client, .. } = served().await;
+    let now = client.payouts(None, None).await.expect("payouts");
+    assert_eq!((now.class, now.outputs.len(), now.bonus), (11, 0, now.value));
+    assert_eq!(now.value, 5_000_000_000);
+}
+
+#[tokio::test]
+async fn an_export_ends_with_its_counts() {
+    let Served { client, blocks, .. } = served().await;
+    let mut output = Vec::new();
+    let mut told = 0;
+    let lines = client.export(&mut output, || told += 1).await.expect("an export");
+    assert_eq!(lines, told);
+    let text = String::from_utf8(output).expect("text");
+    let lines: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
+    assert!(matches!(lines.first(), Some(Line::Chain(_))));
+    let id = |line: &Line| if let Line::Block(block) = line { Some(block.share.id.0) } else { None };
+    let exported: Vec<_> = lines.iter().filter_map(id).collect();
+    assert_eq!(exported, blocks);
+    let Some(Line::End(EndLine { blocks: 5, shares: 7, tip })) = lines.last() else {
+        panic!("{:?}", lines.last())
+    };
+    assert_eq!(tip.0, blocks[4]);
+}
+
+#[tokio::test]
+async fn other_hosts_other_paths_and_garbage_are_refused() {
+    let Served { client, .. } = served().await;
+    let address = client.address();
+    for (request, status) in [
+        ("GET /v1/tip HTTP/1.1\r\nHost: localhost\r\n\r\n", "200"),
+        ("GET /v1/tip HTTP/1.1\r\nHost: evil.example\r\n\r\n", "403"),
+        ("GET /v1/tip HTTP/1.1\r\n\r\n", "403"),
+        ("GET /elsewhere HTTP/1.1\r\nHost: localhost\r\n\r\n", "404"),
+        ("POST /v1/tip HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "405"),
+        ("GET /v1/blocks?count=x HTTP/1.1\r\nHost: localhost\r\n\r\n", "400"),
+        ("GET /v1/shares/xyz HTTP/1.1\r\nHost: localhost\r\n\r\n", "400"),
+        ("\u{0}\u{1}\r\n\r\n", "400"),
+    ] {
+        let answer = raw(address, request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:?}: {answer}");
+    }
+    let long = format!("GET /v1/tip HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(100_000));
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    // The server may hang up while this is still being sent.
+    let _ = stream.write_all(long.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"),
+        "{:?}",
+        String::from_utf8_lossy(&answer)
+    );
+    client.tip().await.expect("it still answers");
+}
+
+#[tokio::test]
+async fn nobody_answers_after_the_stop() {
+    let Served { client, stop, .. } = served().await;
+    client.tip().await.expect("a tip");
+    stop.cancel();
+    loop {
+        // The listener closes a moment after the stop.
+        match client.tip().await {
+            Err(ClientError::Connect { .. }) => break,
+            _ => tokio::task::yield_now().await,
+        }
+    }
+}
