@@ -78,16 +78,10 @@ pub struct Taken {
     pub not_a_block: Option<Refusal>,
 }
 
-/// Why the chain gave no answer.
-#[derive(Clone, Debug, Error)]
-pub enum ChainError {
-    /// The writer has stopped: the node is going down.
-    #[error("the share chain has stopped")]
-    Stopped,
-    /// The writer has more work than it may queue.
-    #[error("the share chain has too much to do")]
-    Busy,
-}
+/// The writer has ended, so the chain gives no answer: the node is going down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the share chain has stopped")]
+pub struct Stopped;
 
 /// The way to the writer. Clones share it.
 #[derive(Clone, Debug)]
@@ -120,31 +114,23 @@ pub struct HeadersTaken {
 
 impl ChainHandle {
     /// Hands in a submission and waits for what it did.
-    pub async fn submit(&self, submission: Submission) -> Result<Result<Taken, Refusal>, ChainError> {
+    pub async fn submit(&self, submission: Submission) -> Result<Result<Taken, Refusal>, Stopped> {
         self.ask(|reply| Command::Submit { submission: Box::new(submission), reply: Some(reply) }).await
     }
 
-    /// Hands in a submission without waiting; gives it back when the queue is full.
-    pub fn try_submit(&self, submission: Box<Submission>) -> Result<(), (Box<Submission>, ChainError)> {
-        self.commands.try_send(Command::Submit { submission, reply: None }).map_err(|error| {
-            let (command, error) = match error {
-                mpsc::error::TrySendError::Full(command) => (command, ChainError::Busy),
-                mpsc::error::TrySendError::Closed(command) => (command, ChainError::Stopped),
-            };
-            match command {
-                Command::Submit { submission, .. } => (submission, error),
-                _ => unreachable!("a channel gives back what was put in"),
-            }
-        })
+    /// Hands in a submission; waits for room in the queue, not for what becomes of it.
+    pub async fn offer(&self, submission: Submission) -> Result<(), Stopped> {
+        let command = Command::Submit { submission: Box::new(submission), reply: None };
+        self.commands.send(command).await.map_err(|_| Stopped)
     }
 
     /// Makes Bitcoin headers known, parents before children.
-    pub async fn add_headers(&self, headers: Vec<Header>) -> Result<HeadersTaken, ChainError> {
+    pub async fn add_headers(&self, headers: Vec<Header>) -> Result<HeadersTaken, Stopped> {
         self.ask(|reply| Command::Headers { headers, reply }).await
     }
 
     /// What jobs on the tip must say, for a template with this header.
-    pub async fn draft(&self, header: ShareHeader) -> Result<Result<Draft, ContextError>, ChainError> {
+    pub async fn draft(&self, header: ShareHeader) -> Result<Result<Draft, ContextError>, Stopped> {
         self.ask(|reply| Command::Draft { header, reply }).await
     }
 
@@ -152,7 +138,7 @@ impl ChainHandle {
     pub async fn read<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Reader<'_>) -> T + Send + 'static,
-    ) -> Result<T, ChainError> {
+    ) -> Result<T, Stopped> {
         self.ask(|reply| {
             Command::Read(Box::new(move |reader| {
                 // Whoever asked may have gone; then nobody wants the answer.
@@ -163,9 +149,9 @@ impl ChainHandle {
     }
 
     /// Keeps a found Bitcoin block for ever.
-    pub async fn keep_solution(&self, solution: Solution) -> Result<(), ChainError> {
+    pub async fn keep_solution(&self, solution: Solution) -> Result<(), Stopped> {
         let command = Command::Solution(Box::new(solution));
-        self.commands.send(command).await.map_err(|_| ChainError::Stopped)
+        self.commands.send(command).await.map_err(|_| Stopped)
     }
 
     /// Where the chain stands, now and whenever it changes.
@@ -179,8 +165,8 @@ impl ChainHandle {
     }
 
     /// Lets what waits for a time be judged again.
-    pub async fn tick(&self) -> Result<(), ChainError> {
-        self.commands.send(Command::Tick).await.map_err(|_| ChainError::Stopped)
+    pub async fn tick(&self) -> Result<(), Stopped> {
+        self.commands.send(Command::Tick).await.map_err(|_| Stopped)
     }
 
     /// Asks the writer to save what a clean stop saves, and to end.
@@ -189,9 +175,9 @@ impl ChainHandle {
         let _ = self.commands.send(Command::Stop).await;
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ChainError> {
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Stopped> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| ChainError::Stopped)?;
-        answer.await.map_err(|_| ChainError::Stopped)
+        self.commands.send(command(reply)).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
     }
 }

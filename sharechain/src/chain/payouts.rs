@@ -70,7 +70,7 @@ impl PayoutDesk {
     /// The reward window at `target`.
     pub(super) fn window_at(&mut self, params: &ChainParams, tree: &BlockTree, target: Place) -> &Window {
         if target != self.at && !self.walk_to(tree, target) {
-            let blocks = usize::try_from(params.window_blocks).unwrap_or(usize::MAX);
+            let blocks = usize::try_from(Window::useful_path(params)).unwrap_or(usize::MAX);
             let mut path: Vec<_> =
                 tree.back_from(target, blocks).map(|block| block.credits.clone()).collect();
             path.reverse();
