@@ -219,7 +219,7 @@ fn status_of(error: &ReadError) -> StatusCode {
     match error {
         ReadError::UnknownShare(_) | ReadError::Pruned(_) | ReadError::Gone(_) => StatusCode::NOT_FOUND,
         ReadError::Class { .. } => StatusCode::BAD_REQUEST,
-        ReadError::NextBlock(_) | ReadError::Busy | ReadError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        ReadError::NextBlock(_) | ReadError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         ReadError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

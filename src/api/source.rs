@@ -1,7 +1,7 @@
 //! Where answers come from: the chain of a running node, or one read from an opened store. Both are asked alike.
 
 use crate::chain::read::ReadError as BodyError;
-use crate::chain::{ChainError, ChainHandle, Reader};
+use crate::chain::{ChainHandle, Reader, Stopped};
 use sharechain::chain::ShareChain;
 use sharechain::share::ShareId;
 use sharechain::store::ShareStore;
@@ -16,11 +16,11 @@ pub type Question = Box<dyn FnOnce(&mut Reader<'_>) + Send>;
 /// Answers questions.
 pub trait ChainSource: Send + Sync + 'static {
     /// Asks; done when the question has been run.
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<(), ChainError>> + Send + '_>>;
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send + '_>>;
 }
 
 impl ChainSource for ChainHandle {
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<(), ChainError>> + Send + '_>> {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send + '_>> {
         Box::pin(self.read(move |reader| question(reader)))
     }
 }
@@ -36,7 +36,7 @@ impl<S> Opened<S> {
 }
 
 impl<S: ShareStore + Send + 'static> ChainSource for Opened<S> {
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<(), ChainError>> + Send + '_>> {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send + '_>> {
         Box::pin(async move {
             let mut both = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let (chain, store) = &mut *both;
@@ -88,9 +88,6 @@ pub enum ReadError {
     /// The store cannot be read.
     #[error("{0}")]
     Store(String),
-    /// The node has more to do than it can.
-    #[error("the node has too much to do; ask again in a moment")]
-    Busy,
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
@@ -100,12 +97,9 @@ fn classes(known: &[u16]) -> String {
     known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-impl From<ChainError> for ReadError {
-    fn from(error: ChainError) -> Self {
-        match error {
-            ChainError::Busy => Self::Busy,
-            ChainError::Stopped => Self::Stopping,
-        }
+impl From<Stopped> for ReadError {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopping
     }
 }
 
