@@ -1,15 +1,21 @@
 //! Stratum v1: serving miners.
 //!
 //! Reading order: [`session`] is what one miner says and hears, as a pure state machine, with [`submit`] its heart;
-//! [`difficulty`] and [`vardiff`] say how hard the work is.
+//! [`difficulty`] and [`vardiff`] say how hard the work is. [`server`] has the sockets, [`outbox`] takes what is found.
 
 mod configure;
+mod connection;
 pub mod difficulty;
 mod hex;
+mod lines;
 mod message;
+pub mod outbox;
 mod served;
+pub mod server;
 pub mod session;
+pub mod sessions;
 pub mod stats;
 pub mod submit;
+pub mod urls;
 mod user;
 pub mod vardiff;

@@ -158,6 +158,12 @@ impl Session {
         }
     }
 
+    /// A line was so long that it was not even looked at.
+    pub fn on_long_line(&mut self) {
+        let refusal = Refusal::NotARequest("a line has at most 8192 bytes");
+        message::write_refusal(&mut self.replies, Some("null"), "null", &refusal);
+    }
+
     /// Takes the newest job.
     pub fn on_job(&mut self, job: Arc<Job>) {
         self.job = Some(job);

@@ -1,0 +1,382 @@
+//! One miner's connection: bytes to lines, a session's output to bytes, found work to where it belongs.
+//!
+//! Everything held for a miner is bounded: unread lines, unwritten answers, and work that the node has no room for.
+//! At each bound the connection stops reading, so that the miner's own system holds the rest.
+
+use super::lines::{LineBuffer, TooLong};
+use super::outbox::Outbox;
+use super::server::{Limits, Server, now};
+use super::session::{Event, Session};
+use super::submit::Found;
+use crate::work::job::{Candidate, Job};
+use crate::work::source::WorkSource;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{self, Permit};
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+/// How often the session looks at the clock.
+const TICK: Duration = Duration::from_secs(2);
+/// Candidates that are kept while the node has no room for them.
+const MOST_CANDIDATES: usize = 16;
+/// Bytes of answers that may wait for a miner that does not read them.
+const MOST_ANSWERS: usize = 16 * 1024;
+/// An output buffer larger than this is given back once it is written.
+const KEPT_OUTPUT: usize = 4 * 1024;
+/// Time and bytes granted for a last answer to arrive before the connection is cut.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 * 1024;
+/// First byte of a TLS handshake. Some clients try that first, and speak plainly once it fails.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The miner hung up.
+    HungUp,
+    /// The socket failed.
+    Socket(io::Error),
+    /// The miner speaks TLS.
+    Tls,
+    /// A line was too long, or too many lines made no sense.
+    Garbage,
+    /// It did not subscribe and authorize in time.
+    NoHandshake,
+    /// It said nothing for too long.
+    Idle,
+    /// It read nothing for too long.
+    Stalled,
+    /// There is nothing to mine on.
+    NoWork,
+    /// The node is going down.
+    Shutdown,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HungUp => f.write_str("it hung up"),
+            Self::Socket(error) => write!(f, "{error}"),
+            Self::Tls => f.write_str("it speaks TLS; this port is plain"),
+            Self::Garbage => f.write_str("it does not speak Stratum"),
+            Self::NoHandshake => f.write_str("it did not subscribe and authorize in time"),
+            Self::Idle => f.write_str("it said nothing for too long"),
+            Self::Stalled => f.write_str("it does not read what it is sent"),
+            Self::NoWork => f.write_str("there is nothing to mine on"),
+            Self::Shutdown => f.write_str("this node is going down"),
+        }
+    }
+}
+
+type Jobs = watch::Receiver<Option<Arc<Job>>>;
+
+/// What a connection waited for.
+enum Wake<'s> {
+    End(End),
+    /// The node has room for a candidate.
+    Room(Permit<'s, Candidate>),
+    Job(Arc<Job>),
+    Tick,
+    Readable,
+    Writable,
+}
+
+/// A connection and the session that is led on it.
+pub(super) struct Connection {
+    stream: TcpStream,
+    session: Session,
+    lines: LineBuffer,
+    /// What is being written, and how much of it has been.
+    output: Vec<u8>,
+    written: usize,
+    candidates: VecDeque<Candidate>,
+    jobs: Option<Jobs>,
+    work: Arc<dyn WorkSource>,
+    outbox: Outbox,
+    open: watch::Receiver<bool>,
+    limits: Limits,
+    /// When it connected, and when it last said something.
+    began: Instant,
+    heard: Instant,
+    /// When something was last written, while there is something to write.
+    wrote: Instant,
+    first_byte_seen: bool,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, session: Session, server: &Server) -> Self {
+        let began = Instant::now();
+        Self {
+            stream,
+            session,
+            lines: LineBuffer::default(),
+            output: Vec::new(),
+            written: 0,
+            candidates: VecDeque::new(),
+            jobs: None,
+            work: Arc::clone(&server.work),
+            outbox: server.outbox.clone(),
+            open: server.open.clone(),
+            limits: server.limits,
+            began,
+            heard: began,
+            wrote: began,
+            first_byte_seen: false,
+        }
+    }
+
+    /// Runs until either side ends it. Work that was found is passed on even then.
+    pub(super) async fn run(mut self, shutdown: &CancellationToken) -> End {
+        let end = self.serve(shutdown).await;
+        if matches!(end, End::Garbage) {
+            // The miner should learn why.
+            let _ = timeout(LINGER, self.say_last_words()).await;
+        }
+        let Self { candidates, outbox, stream, .. } = self;
+        drop(stream);
+        for candidate in candidates {
+            pass_on_patiently(&outbox, candidate).await;
+        }
+        end
+    }
+
+    async fn serve(&mut self, shutdown: &CancellationToken) -> End {
+        let shares = self.outbox.shares.clone();
+        let mut tick = interval(TICK.min(self.limits.handshake));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            if let Err(end) = self.take_lines().and_then(|()| self.write()) {
+                return end;
+            }
+            let step = match self.wait(&mut tick, &shares, shutdown).await {
+                Wake::End(end) => Err(end),
+                Wake::Room(room) => {
+                    if let Some(first) = self.candidates.pop_front() {
+                        room.send(first);
+                    }
+                    Ok(())
+                }
+                Wake::Job(job) => {
+                    self.session.on_job(job);
+                    Ok(())
+                }
+                Wake::Tick => self.on_tick(),
+                Wake::Readable => self.read(),
+                Wake::Writable => Ok(()),
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    /// Waits for anything at all to happen.
+    async fn wait<'s>(
+        &mut self,
+        tick: &mut Interval,
+        shares: &'s mpsc::Sender<Candidate>,
+        shutdown: &CancellationToken,
+    ) -> Wake<'s> {
+        let interest = self.interest();
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Wake::End(End::Shutdown),
+            () = closed(&mut self.open) => Wake::End(End::NoWork),
+            room = shares.reserve(), if !self.candidates.is_empty() => {
+                room.map_or(Wake::End(End::Shutdown), Wake::Room)
+            }
+            job = next_job(&mut self.jobs) => job.map_or(Wake::End(End::NoWork), Wake::Job),
+            _ = tick.tick() => Wake::Tick,
+            wake = ready(&self.stream, interest) => wake,
+        }
+    }
+
+    /// What to wait for on the socket, if anything.
+    fn interest(&self) -> Option<Interest> {
+        let read = self.has_room().then_some(Interest::READABLE);
+        let write = (self.written < self.output.len()).then_some(Interest::WRITABLE);
+        match (read, write) {
+            (Some(read), Some(write)) => Some(read | write),
+            (read, write) => read.or(write),
+        }
+    }
+
+    /// Whether another line may be looked at.
+    fn has_room(&self) -> bool {
+        self.candidates.len() < MOST_CANDIDATES && self.session.waiting() < MOST_ANSWERS
+    }
+
+    fn read(&mut self) -> Result<(), End> {
+        let space = self.lines.space();
+        match self.stream.try_read_buf(space) {
+            Ok(0) => return Err(End::HungUp),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(End::Socket(error)),
+        }
+        if !self.first_byte_seen && space.first() == Some(&TLS_HANDSHAKE) {
+            return Err(End::Tls);
+        }
+        self.first_byte_seen = true;
+        Ok(())
+    }
+
+    /// Gives received lines to the session, as long as there is room for what they lead to.
+    fn take_lines(&mut self) -> Result<(), End> {
+        while self.has_room() {
+            let event = match self.lines.next() {
+                Ok(Some(line)) => {
+                    let now = now();
+                    self.heard = now.instant;
+                    self.session.on_line(line, now)
+                }
+                Ok(None) => return Ok(()),
+                Err(TooLong) => {
+                    self.session.on_long_line();
+                    Some(Event::Close)
+                }
+            };
+            match event {
+                None => {}
+                Some(Event::Found(found)) => self.pass_on(*found),
+                Some(Event::Authorized { owner, class }) => {
+                    let mut jobs = self.work.subscribe(owner, class);
+                    if let Some(job) = jobs.borrow_and_update().clone() {
+                        self.session.on_job(job);
+                    }
+                    self.jobs = Some(jobs);
+                }
+                Some(Event::Close) => return Err(End::Garbage),
+            }
+        }
+        Ok(())
+    }
+
+    /// A Bitcoin block first, and before the answer is written.
+    fn pass_on(&mut self, found: Found) {
+        if found.verdict.bitcoin_block {
+            self.outbox.blocks.bitcoin_block(&found.candidate);
+        }
+        if !found.is_for_chain() {
+            return;
+        }
+        if !self.candidates.is_empty() {
+            self.candidates.push_back(found.candidate);
+            return;
+        }
+        match self.outbox.shares.try_send(found.candidate) {
+            Ok(()) => {}
+            Err(TrySendError::Full(candidate)) => self.candidates.push_back(candidate),
+            Err(TrySendError::Closed(candidate)) => report_loss(&candidate),
+        }
+    }
+
+    /// Writes as much as the socket takes without waiting.
+    fn write(&mut self) -> Result<(), End> {
+        loop {
+            if self.written == self.output.len() {
+                self.refill();
+                if self.output.is_empty() {
+                    return Ok(());
+                }
+            }
+            match self.stream.try_write(&self.output[self.written..]) {
+                Ok(bytes) => {
+                    self.written += bytes;
+                    self.wrote = Instant::now();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(End::Socket(error)),
+            }
+        }
+    }
+
+    fn refill(&mut self) {
+        self.output.clear();
+        self.written = 0;
+        if self.output.capacity() > KEPT_OUTPUT {
+            self.output = Vec::new();
+        }
+        self.session.take_output(&mut self.output, now());
+        if !self.output.is_empty() {
+            self.wrote = Instant::now();
+        }
+    }
+
+    fn on_tick(&mut self) -> Result<(), End> {
+        let now = now();
+        let since = |then: Instant| now.instant.saturating_duration_since(then);
+        if !self.session.is_ready() && since(self.began) >= self.limits.handshake {
+            return Err(End::NoHandshake);
+        }
+        if since(self.heard) >= self.limits.idle && self.has_room() {
+            return Err(End::Idle);
+        }
+        if self.written < self.output.len() && since(self.wrote) >= self.limits.stalled {
+            return Err(End::Stalled);
+        }
+        self.session.on_tick(now);
+        Ok(())
+    }
+
+    /// Writes the last answers and waits for the miner to hang up, since cutting the line would throw them away.
+    async fn say_last_words(&mut self) -> io::Result<()> {
+        let mut rest = self.output.split_off(self.written);
+        self.session.take_output(&mut rest, now());
+        self.stream.write_all(&rest).await?;
+        self.stream.shutdown().await?;
+        let mut unread = (&mut self.stream).take(LINGER_BYTES);
+        tokio::io::copy(&mut unread, &mut tokio::io::sink()).await.map(drop)
+    }
+}
+
+/// Completes when there is nothing to mine on.
+async fn closed(open: &mut watch::Receiver<bool>) {
+    if open.wait_for(|open| !open).await.is_err() {
+        // Nobody is left to say so.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The next job; none when there will be no more.
+async fn next_job(jobs: &mut Option<Jobs>) -> Option<Arc<Job>> {
+    let Some(jobs) = jobs else { return std::future::pending().await };
+    loop {
+        jobs.changed().await.ok()?;
+        if let Some(job) = jobs.borrow_and_update().clone() {
+            return Some(job);
+        }
+    }
+}
+
+/// Waits until the socket can be read or written, whichever is wanted.
+async fn ready<'s>(stream: &TcpStream, interest: Option<Interest>) -> Wake<'s> {
+    let Some(interest) = interest else { return std::future::pending().await };
+    match stream.ready(interest).await {
+        Ok(ready) if interest.is_readable() && (ready.is_readable() || ready.is_read_closed()) => {
+            Wake::Readable
+        }
+        Ok(_) => Wake::Writable,
+        Err(error) => Wake::End(End::Socket(error)),
+    }
+}
+
+async fn pass_on_patiently(outbox: &Outbox, candidate: Candidate) {
+    if let Err(unsent) = outbox.shares.send(candidate).await {
+        report_loss(&unsent.0);
+    }
+}
+
+/// Only at the very end: whoever takes shares must outlive whoever finds them.
+fn report_loss(candidate: &Candidate) {
+    error!(id = %candidate.id, "a share was found after the share chain had stopped, and is lost");
+}

@@ -1,0 +1,172 @@
+//! Listens for miners and gives each connection a task of its own.
+//!
+//! Limits are here: how many may connect, and how long each may do nothing. What is said is [`super::session`]'s.
+
+use super::connection::Connection;
+use super::outbox::Outbox;
+use super::session::{Now, Session, SessionConfig};
+use super::sessions::Sessions;
+use super::urls::{Reach, device_url};
+use crate::work::source::WorkSource;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+/// Connections that may wait to be accepted: after an outage all devices come back at once.
+const BACKLOG: u32 = 1_024;
+/// How long to let go of a listener that has no file descriptors left, or another passing trouble.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection may do nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Until it has subscribed and authorized.
+    pub handshake: Duration,
+    /// Between lines, after that. Vardiff has every miner send several a minute.
+    pub idle: Duration,
+    /// While it reads nothing of what is written to it.
+    pub stalled: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(15),
+            idle: Duration::from_secs(900),
+            stalled: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A Stratum server, before it runs.
+#[derive(Clone)]
+pub struct Server {
+    /// What all sessions share.
+    pub config: Arc<SessionConfig>,
+    /// Where jobs come from.
+    pub work: Arc<dyn WorkSource>,
+    /// Where found work goes.
+    pub outbox: Outbox,
+    /// Whether there is anything to mine on. While it is false, connections are closed and new ones refused, so that
+    /// devices turn to their next pool.
+    pub open: watch::Receiver<bool>,
+    /// The sessions that are alive.
+    pub sessions: Sessions,
+    /// Time limits.
+    pub limits: Limits,
+}
+
+/// Stratum cannot listen where it should.
+#[derive(Debug, Error)]
+#[error(
+    "cannot listen for miners on {address}: {source}. Stop the other program that uses this port, or choose \
+     another with --stratum ADDR:PORT"
+)]
+pub struct BindError {
+    /// Where.
+    pub address: SocketAddr,
+    /// Why not.
+    pub source: io::Error,
+}
+
+/// A listener for [`Server::run`]. Must be called within a tokio runtime.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // So that a restart need not wait for the connections of before to be forgotten.
+        socket.set_reuseaddr(cfg!(unix))?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| BindError { address, source })
+}
+
+impl Server {
+    /// Serves miners until `shutdown`, and returns when every connection has ended.
+    pub async fn run(self, listeners: Vec<TcpListener>, shutdown: CancellationToken) {
+        let connections = TaskTracker::new();
+        let accepting = TaskTracker::new();
+        for listener in listeners {
+            say_url(&listener);
+            accepting.spawn(self.clone().accept(listener, connections.clone(), shutdown.clone()));
+        }
+        accepting.close();
+        accepting.wait().await;
+        connections.close();
+        connections.wait().await;
+    }
+
+    async fn accept(self, listener: TcpListener, connections: TaskTracker, shutdown: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, remote)) => self.admit(stream, remote, &connections, &shutdown),
+                Err(error) => {
+                    warn!(%error, "cannot accept a miner's connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        connections: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) {
+        if !*self.open.borrow() {
+            debug!(%remote, "miner refused: there is nothing to mine on");
+            return;
+        }
+        let Some(place) = self.sessions.admit(remote) else {
+            warn!(%remote, "miner refused: {} are connected already", self.sessions.count());
+            return;
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%remote, %error, "miner gone before it said anything");
+            return;
+        }
+        let session =
+            Session::new(Arc::clone(&self.config), Arc::clone(&place.stats), place.extranonce1(), now());
+        let connection = Connection::new(stream, session, self);
+        let shutdown = shutdown.clone();
+        connections.spawn(async move {
+            info!(%remote, "miner connected");
+            let end = connection.run(&shutdown).await;
+            info!(%remote, reason = %end, "miner disconnected");
+            drop(place);
+        });
+    }
+}
+
+/// Tells what to type into a device.
+fn say_url(listener: &TcpListener) {
+    let Ok(address) = listener.local_addr() else { return };
+    match device_url(address) {
+        Some((url, Reach::ThisMachine)) => {
+            info!(
+                "Stratum at {url}, for miners on this machine; --stratum 0.0.0.0:3333 admits the network's"
+            );
+        }
+        Some((url, Reach::Network)) => info!("Stratum at {url}: type this into mining devices"),
+        None => info!("Stratum on {address}: type this machine's address and the port into mining devices"),
+    }
+}
+
+/// Both clocks.
+pub(super) fn now() -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Now { instant: Instant::now(), unix: u32::try_from(unix).unwrap_or(u32::MAX) }
+}
