@@ -8,6 +8,7 @@ pub mod address;
 pub mod api;
 pub mod bitcoin;
 pub mod chain;
+pub mod commands;
 pub mod config;
 pub mod logging;
 pub mod ports;

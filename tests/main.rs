@@ -2,5 +2,6 @@
 
 mod api;
 mod bitcoind;
+mod cli;
 mod support;
 mod tidy;

@@ -11,19 +11,19 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Chain")]
 pub struct PlaceArgs {
     /// File of settings in TOML; its keys are the names of these options
-    #[arg(long, value_name = "FILE", env = "COMMONWORK_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "COMMONWORK_CONFIG")]
     pub config: Option<PathBuf>,
     /// Bitcoin network to mine on [default: main]
-    #[arg(long, value_enum, env = "COMMONWORK_NETWORK")]
+    #[arg(long, global = true, value_enum, env = "COMMONWORK_NETWORK")]
     pub network: Option<NetworkName>,
     /// Folder for the node's data; each network has its own folder in it [default: the platform's usual place]
-    #[arg(long, value_name = "DIR", env = "COMMONWORK_DATA_DIR")]
+    #[arg(long, global = true, value_name = "DIR", env = "COMMONWORK_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// File with the parameters of a private share chain (TOML)
-    #[arg(long, value_name = "FILE", env = "COMMONWORK_CHAIN")]
+    #[arg(long, global = true, value_name = "FILE", env = "COMMONWORK_CHAIN")]
     pub chain: Option<PathBuf>,
     /// How log lines are written to standard error [default: human]
-    #[arg(long, value_enum, env = "COMMONWORK_LOG_FORMAT")]
+    #[arg(long, global = true, value_enum, env = "COMMONWORK_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
 }
 

@@ -5,6 +5,7 @@ use super::file::FileConfig;
 use super::folder;
 use super::value::{RpcUrl, Secret, ZmqUrl};
 use super::{LOOPBACK, NodeArgs};
+use crate::bitcoin::endpoint::{Credentials, Endpoint};
 use crate::ports;
 use sharechain::params::Network;
 use std::fmt;
@@ -23,6 +24,23 @@ pub struct Bitcoind {
     pub auth: RpcAuth,
     /// Where it publishes `hashblock`, if it does.
     pub zmq: Option<ZmqUrl>,
+}
+
+impl Bitcoind {
+    /// Its address, for the back end.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::new(&self.host, self.port, &self.path)
+    }
+
+    /// How to log in, for the back end.
+    pub fn credentials(&self) -> Credentials {
+        match &self.auth {
+            RpcAuth::Cookie(path, _) => Credentials::Cookie(path.clone()),
+            RpcAuth::Password { user, password } => {
+                Credentials::UserPassword { user: user.clone(), password: password.reveal().to_owned() }
+            }
+        }
+    }
 }
 
 impl fmt::Display for Bitcoind {

@@ -24,13 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one RPC may take; mining a signet block with the daemon's own miner is the longest.
 const RPC_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The test chains on which blocks can be made without anybody's signature.
+/// The test chains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chain {
     /// Blocks take two hashes on average.
     Regtest,
     /// A private signet with the challenge `51` (OP_TRUE): no signature, about five million hashes a block.
     Signet,
+    /// The signet whose blocks need its operators' signature, at its genesis block: the daemon knows no other node.
+    PublicSignet,
 }
 
 impl Chain {
@@ -38,13 +40,14 @@ impl Chain {
         match self {
             Self::Regtest => &["-regtest"],
             Self::Signet => &["-signet", "-signetchallenge=51"],
+            Self::PublicSignet => &["-signet"],
         }
     }
 
     fn folder(self) -> &'static str {
         match self {
             Self::Regtest => "regtest",
-            Self::Signet => "signet",
+            Self::Signet | Self::PublicSignet => "signet",
         }
     }
 }

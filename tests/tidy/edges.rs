@@ -10,7 +10,7 @@ const FOR_ALL: &[&str] = &["address", "ports", "test_jobs"];
 const MAY_USE: &[(&str, &[&str])] = &[
     ("address", &[]),
     ("ports", &[]),
-    ("config", &[]),
+    ("config", &["bitcoin"]),
     ("bitcoin", &[]),
     ("store", &[]),
     ("chain", &["store", "bitcoin"]),

@@ -1,0 +1,158 @@
+//! What is looked at on this machine: the data folder, the ports, the address, and whether a node runs already.
+
+use super::Finding;
+use crate::api;
+use crate::config::Config;
+use crate::ports;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+pub(super) async fn look(config: &Config) -> Vec<Finding> {
+    let node = RunningNode::find(config).await;
+    let mut findings = vec![node.finding(config), folder(&config.place.data_dir)];
+    findings.extend(config.stratum.iter().map(|address| {
+        let cure =
+            format!("stop the other program, or choose another port with --stratum {}:PORT", address.ip());
+        port("Stratum port", *address, &node, &cure)
+    }));
+    let cure = format!("stop the other program, or choose another port with --api {}:PORT", config.api.ip());
+    findings.push(port("interface port", config.api, &node, &cure));
+    findings.push(address(config));
+    findings
+}
+
+/// What is known of a node on the same data folder.
+enum RunningNode {
+    None,
+    OnThisChain(SocketAddr),
+    /// One whose chain has this id.
+    OnAnotherChain(SocketAddr, String),
+}
+
+impl RunningNode {
+    async fn find(config: &Config) -> Self {
+        let Some(address) = api::find(&config.place.data_dir) else { return Self::None };
+        match api::Client::new(address).tip().await {
+            Ok(tip) if tip.chain_id.0 == config.place.params.chain_id().as_block() => {
+                Self::OnThisChain(address)
+            }
+            Ok(tip) => Self::OnAnotherChain(address, tip.chain_id.0.to_string()),
+            // What it left behind when it was killed.
+            Err(_) => Self::None,
+        }
+    }
+
+    fn finding(&self, config: &Config) -> Finding {
+        let check = "running node";
+        match self {
+            Self::None => Finding::good(check, "none on this data folder"),
+            Self::OnThisChain(address) => {
+                Finding::good(check, format!("one runs on this data folder and answers at {address}"))
+            }
+            Self::OnAnotherChain(address, id) => Finding::bad(
+                check,
+                format!("the one at {address} uses this data folder for another chain, {id}"),
+                format!(
+                    "give this chain ({}) a folder of its own with --data-dir DIR",
+                    config.place.params.chain_id()
+                ),
+            ),
+        }
+    }
+
+    const fn is_there(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+}
+
+fn folder(folder: &Path) -> Finding {
+    let check = "data folder";
+    let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(folder);
+    if !existing.is_dir() {
+        let seen = format!("{} is a file, not a folder", existing.display());
+        return Finding::bad(check, seen, "move it away, or choose another folder with --data-dir DIR");
+    }
+    match try_to_write(existing) {
+        Ok(()) if existing == folder => Finding::good(check, format!("{} can be written", folder.display())),
+        Ok(()) => Finding::good(check, format!("{} will be made", folder.display())),
+        Err(error) => Finding::bad(
+            check,
+            format!("{} cannot be written: {error}", existing.display()),
+            "give this user the right to write there, make room, or choose another folder with --data-dir DIR",
+        ),
+    }
+}
+
+fn try_to_write(folder: &Path) -> io::Result<()> {
+    let probe = folder.join(format!(".commonwork-check-{}", std::process::id()));
+    OpenOptions::new().write(true).create_new(true).open(&probe)?;
+    fs::remove_file(&probe)
+}
+
+fn port(check: &str, address: SocketAddr, node: &RunningNode, in_use_cure: &str) -> Finding {
+    let check = format!("{check} {address}");
+    let error = match TcpListener::bind(address) {
+        Ok(_) => return Finding::good(check, "free"),
+        Err(error) => error,
+    };
+    match error.kind() {
+        io::ErrorKind::AddrInUse if node.is_there() => Finding::good(check, "in use, by the node that runs"),
+        io::ErrorKind::AddrInUse => Finding::bad(check, "another program listens there", in_use_cure),
+        io::ErrorKind::AddrNotAvailable => Finding::bad(
+            check,
+            "this machine has no such address",
+            "use 127.0.0.1, 0.0.0.0 or an address of it",
+        ),
+        io::ErrorKind::PermissionDenied => {
+            let cure = format!("choose a port above 1023, like {}", ports::STRATUM);
+            Finding::bad(check, "this user may not listen there", cure)
+        }
+        _ => Finding::bad(check, format!("cannot be listened on: {error}"), "choose another address"),
+    }
+}
+
+fn address(config: &Config) -> Finding {
+    let check = "payout address";
+    match config.address_text() {
+        Some(address) => {
+            let network = config.place.network().name();
+            Finding::good(check, format!("{address}, an address of {network}; for users whose name is none"))
+        }
+        None => Finding::good(check, "none: every device must have its owner's address as its user name"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_can_be_written_or_made_are_good() {
+        let root = tempfile::tempdir().expect("a folder");
+        assert!(folder(root.path()).ok);
+        let finding = folder(&root.path().join("a/b"));
+        assert!(finding.ok && finding.seen.ends_with("will be made"), "{finding:?}");
+        assert_eq!(fs::read_dir(root.path()).expect("a folder").count(), 0, "a check leaves nothing behind");
+        let file = root.path().join("file");
+        fs::write(&file, "").expect("written");
+        for path in [&file, &file.join("below")] {
+            let finding = folder(path);
+            assert!(!finding.ok && finding.seen.contains("is a file"), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_is_bad_unless_a_node_runs() {
+        let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = other.local_addr().expect("bound");
+        let finding = port("Stratum port", address, &RunningNode::None, "choose another");
+        assert_eq!((finding.ok, finding.cure.as_deref()), (false, Some("choose another")));
+        assert!(port("Stratum port", address, &RunningNode::OnThisChain(address), "").ok);
+        drop(other);
+        assert!(port("Stratum port", address, &RunningNode::None, "").ok);
+        let nowhere = "203.0.113.1:3333".parse().expect("an address for documentation");
+        assert!(port("Stratum port", nowhere, &RunningNode::None, "").seen.contains("no such address"));
+    }
+}

@@ -1,0 +1,50 @@
+//! The command line: what can be asked for, and one module for each answer.
+//!
+//! A command writes what was asked for to standard output and everything else to standard error.
+
+pub mod check;
+pub mod output;
+
+use crate::config::PlaceArgs;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A peer-to-peer Bitcoin mining pool without an operator
+///
+/// Every option may also be given in the environment (COMMONWORK_NETWORK for --network, and so on) or in a file of
+/// settings (--config). An option wins over the environment, the environment over the file.
+#[derive(Debug, Parser)]
+#[command(name = "commonwork", version, propagate_version = true)]
+pub struct Cli {
+    /// Which chain.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See whether this machine is ready to mine, and what to do if it is not
+    Check(check::CheckArgs),
+}
+
+/// How a command that could be carried out ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should.
+    Good,
+    /// It did its work, and found something wrong.
+    Bad,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Good => Self::SUCCESS,
+            Outcome::Bad => Self::FAILURE,
+        }
+    }
+}
