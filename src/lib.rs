@@ -13,6 +13,7 @@ pub mod config;
 pub mod logging;
 pub mod ports;
 pub mod shutdown;
+pub mod store;
 pub mod stratum;
 pub mod work;
 

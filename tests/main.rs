@@ -3,5 +3,6 @@
 mod api;
 mod bitcoind;
 mod cli;
+mod store;
 mod support;
 mod tidy;

@@ -4,3 +4,4 @@ pub(crate) mod bitcoind;
 pub(crate) mod block;
 #[path = "../../sharechain/tests/support/mod.rs"]
 pub(crate) mod rig;
+pub(crate) mod stored;
