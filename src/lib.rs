@@ -11,6 +11,7 @@ pub mod chain;
 pub mod commands;
 pub mod config;
 pub mod logging;
+pub mod miner;
 pub mod ports;
 pub mod shutdown;
 pub mod store;
