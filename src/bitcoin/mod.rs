@@ -1,15 +1,26 @@
 //! The Bitcoin network as the node sees it: templates in, blocks and headers out, whoever stands behind.
 //!
 //! Read in this order: [`template`] (what is mined on), this file (the trait and its errors), [`rpc`] over [`endpoint`]
-//! and [`http`] (a bitcoind).
+//! and [`http`] (a bitcoind), [`zmq`] (its news of blocks), [`embedded`] (a chain in this process, for
+//! trying out), [`client`] over [`source`] and [`submit`] (several back ends
+//! as one, which is what the rest of the node uses).
 //!
 //! It knows nothing of shares, and judges no headers by Bitcoin's rules: `sharechain` does that.
 
+pub mod client;
+pub mod embedded;
 pub mod endpoint;
 mod http;
 pub mod rpc;
+mod source;
+pub mod submit;
 pub mod template;
 mod template_json;
+mod zmq;
+
+#[cfg(test)]
+#[path = "../../tests/support/block.rs"]
+mod test_blocks;
 
 use std::pin::Pin;
 
