@@ -12,6 +12,7 @@ pub mod commands;
 pub mod config;
 pub mod logging;
 pub mod miner;
+pub mod node;
 pub mod ports;
 pub mod shutdown;
 pub mod store;

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::Parser;
 use commonwork::commands::output::OutputError;
-use commonwork::commands::{Cli, Command, check};
-use commonwork::config::{self, Config};
-use commonwork::{logging, shutdown};
+use commonwork::commands::{Cli, Command, check, demo};
+use commonwork::config::{self, Config, LogFormat};
+use commonwork::{logging, node, shutdown};
 use std::process::ExitCode;
 use tracing::level_filters::LevelFilter;
 
@@ -34,6 +34,16 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             let stop = shutdown::on_signal();
             let found = stop.run_until_cancelled(check::run(&config, args.json)).await;
             Ok(found.transpose()?.map_or(ExitCode::FAILURE, Into::into))
+        }
+        Command::Run(args) => {
+            let config = Config::new(&cli.place, &args, &file)?;
+            logging::start(config.place.log_format, LevelFilter::INFO)?;
+            node::run(config, shutdown::on_signal()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(args) => {
+            logging::start(LogFormat::default(), LevelFilter::WARN)?;
+            Ok(demo::run(&args, shutdown::on_signal()).await?.into())
         }
     }
 }

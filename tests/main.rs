@@ -3,6 +3,7 @@
 mod api;
 mod bitcoind;
 mod cli;
+mod node;
 mod store;
 mod support;
 mod tidy;

@@ -7,8 +7,9 @@ use crate::hash;
 use crate::share::ShareId;
 use crate::target::Target;
 use crate::units::{BitcoinHeight, Score};
+use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
-use bitcoin::{BlockHash, CompactTarget};
+use bitcoin::{BlockHash, CompactTarget, TxMerkleNode};
 use core::fmt;
 use thiserror::Error;
 
@@ -234,6 +235,16 @@ impl ChainParams {
         }
     }
 
+    /// A share chain on the embedded network of this target, for trying out.
+    pub fn embedded(bits: u32) -> Self {
+        Self {
+            name: "embedded".into(),
+            network: Network::Embedded { bits },
+            first_bitcoin_block: (BitcoinHeight(0), embedded_genesis(bits).block_hash()),
+            ..Self::regtest()
+        }
+    }
+
     /// Checks that the parameters make a chain. Everything else in this crate takes that for granted.
     pub fn validate(&self) -> Result<(), BadParams> {
         let bad = |key, problem| Err(BadParams { key, problem });
@@ -319,6 +330,23 @@ const REGTEST_GENESIS: &str = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca5
 fn block_hash(hex: &str) -> BlockHash {
     hex.parse().unwrap_or_else(|_| BlockHash::all_zeros())
 }
+
+/// The header of the embedded network's block at height 0, which has no proof of work.
+pub fn embedded_genesis(bits: u32) -> Header {
+    Header {
+        version: Version::ONE,
+        prev_blockhash: BlockHash::all_zeros(),
+        merkle_root: TxMerkleNode::from_byte_array(hash::sha256d(
+            b"commonwork: embedded chain, for trying out",
+        )),
+        time: EMBEDDED_GENESIS_TIME,
+        bits: CompactTarget::from_consensus(bits),
+        nonce: 0,
+    }
+}
+
+/// Before any clock on which a node runs.
+const EMBEDDED_GENESIS_TIME: u32 = 1_700_000_000;
 
 impl Encode for ChainParams {
     fn encode(&self, out: &mut Vec<u8>) {

@@ -3,9 +3,11 @@
 //! A command writes what was asked for to standard output and everything else to standard error.
 
 pub mod check;
+pub mod demo;
 pub mod output;
+mod table;
 
-use crate::config::PlaceArgs;
+use crate::config::{NodeArgs, PlaceArgs};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -29,6 +31,10 @@ pub struct Cli {
 pub enum Command {
     /// See whether this machine is ready to mine, and what to do if it is not
     Check(check::CheckArgs),
+    /// Run a node
+    Run(NodeArgs),
+    /// See it all work in one process: no bitcoind, no configuration, coins that are worth nothing
+    Demo(demo::DemoArgs),
 }
 
 /// How a command that could be carried out ended.

@@ -28,10 +28,8 @@ pub fn preset(network: NetworkName) -> ChainParams {
         NetworkName::Signet => ChainParams::signet(),
         NetworkName::Regtest => ChainParams::regtest(),
         NetworkName::Embedded => ChainParams {
-            name: "embedded".into(),
-            network: Network::Embedded { bits: EMBEDDED_BITS },
             easiest_block_target: CompactTarget::from_consensus(EMBEDDED_EASIEST),
-            ..ChainParams::regtest()
+            ..ChainParams::embedded(EMBEDDED_BITS)
         },
     }
 }
@@ -68,17 +66,20 @@ impl ChainFile {
 
     /// The parameters, unchecked, or the reason why they contradict each other.
     pub(super) fn params(self, network: NetworkName) -> Result<ChainParams, &'static str> {
-        let base = preset(network);
-        let network = match (base.network, self.embedded_bits) {
-            (Network::Embedded { .. }, Some(Bits(bits))) => Network::Embedded { bits },
+        let preset = preset(network);
+        let base = match (preset.network, self.embedded_bits) {
+            (Network::Embedded { .. }, Some(Bits(bits))) => ChainParams {
+                easiest_block_target: preset.easiest_block_target,
+                ..ChainParams::embedded(bits)
+            },
             (_, Some(_)) => return Err("embedded_bits is for network = \"embedded\" only; leave it out"),
-            (network, None) => network,
+            (_, None) => preset,
         };
         let first = self.first_bitcoin_block.map(|first| (BitcoinHeight(first.height), first.hash));
         let easiest = self.easiest_block_target.map(|Bits(bits)| CompactTarget::from_consensus(bits));
         Ok(ChainParams {
             name: self.name.unwrap_or(base.name),
-            network,
+            network: base.network,
             spacing: self.spacing.unwrap_or(base.spacing),
             shares_per_block: self.shares_per_block.unwrap_or(base.shares_per_block),
             easiest_block_target: easiest.unwrap_or(base.easiest_block_target),

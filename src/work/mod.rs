@@ -2,6 +2,9 @@
 //!
 //! A [`job::Job`] is immutable and shared; [`source::WorkSource`] hands the newest one to whoever serves miners.
 
+pub mod builder;
+pub mod finder;
+pub mod headers;
 pub mod job;
 mod notify;
 pub mod series;

@@ -1,0 +1,380 @@
+//! The node's wiring: opens what there is to open, makes the channels, starts the tasks, and ends them in order.
+//!
+//! The tasks of a running node, by name:
+//!
+//! | task | from | to |
+//! |---|---|---|
+//! | `bitcoin` | each bitcoind | templates, health, outcomes of submitted blocks |
+//! | `chain` (a thread) | submissions, headers, questions | the store; chain state and events |
+//! | `headers` | the chain's wanted headers | headers from bitcoind |
+//! | `clock` | every second | shares that were ahead of the clock |
+//! | `builder` | templates, chain state | jobs |
+//! | `stratum` | miners | candidates; Bitcoin blocks straight to `bitcoin` |
+//! | `finder` | candidates | submissions |
+//! | `solutions` | found Bitcoin blocks | the chain's store |
+//! | `outcomes` | outcomes of submitted blocks | the log |
+//! | `health` | Bitcoin health | whether miners are served, the log |
+//! | `api` | requests on loopback | questions to the chain |
+//!
+//! Whichever task ends first ends the node.
+
+use crate::api;
+use crate::bitcoin::client::{BitcoinClient, HeaderLookup, Timings, Upstream};
+use crate::bitcoin::embedded::Embedded;
+use crate::bitcoin::endpoint::{Credentials, Endpoint};
+use crate::bitcoin::rpc::{BitcoindRpc, Patience};
+use crate::bitcoin::submit::BlockOutcome;
+use crate::bitcoin::{MAX_HEADERS, client::Health};
+use crate::chain::{self, ChainHandle};
+use crate::config::{Bitcoind, Config, RpcAuth};
+use crate::store::{OpenStore, SledStore, StoreError};
+use crate::stratum::outbox::Outbox;
+use crate::stratum::server::{self, Limits, Server};
+use crate::stratum::session::SessionConfig;
+use crate::stratum::sessions::Sessions;
+use crate::work::builder::{Builder, Pace};
+use crate::work::finder::Finder;
+use crate::work::headers::HeaderFeed;
+use crate::work::job::JobIds;
+use crate::work::series::SeriesRegister;
+use crate::work::share_rate::ShareCount;
+use anyhow::{Context, anyhow};
+use bitcoin::CompactTarget;
+use bitcoin::block::Header;
+use sharechain::bitcoin_headers::first_ancestor_height;
+use sharechain::params::{ChainParams, Network, embedded_genesis};
+use sharechain::store::{ShareStore, Solution};
+use sharechain::units::BitcoinHeight;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+/// Candidates that wait between the sessions and the chain.
+const CANDIDATES: usize = 1_024;
+/// Miners' connections at a time.
+const MAX_SESSIONS: usize = 10_000;
+/// Pause before asking again a bitcoind that the start needs.
+const RETRY: Duration = Duration::from_secs(2);
+/// How long a task may take to end after the stop.
+const FAREWELL: Duration = Duration::from_secs(15);
+/// The store within the data folder.
+pub const STORE_FOLDER: &str = "sharechain";
+
+/// A running node.
+pub struct Node {
+    /// The share chain.
+    pub chain: ChainHandle,
+    /// Where Stratum listens.
+    pub stratum: Vec<SocketAddr>,
+    /// Where the interface listens.
+    pub api: SocketAddr,
+    finder: Arc<Finder>,
+    bitcoin: BitcoinClient,
+    writer: JoinHandle<Result<(), StoreError>>,
+    tasks: Tasks,
+    /// Takes the address back when the node ends.
+    _announced: api::Announced,
+}
+
+/// Runs a node until `shutdown` is cancelled or something essential ends.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let upstreams = upstreams(&config)?;
+    let node = tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        node = Node::start(&config, upstreams, Pace::default()) => node?,
+    };
+    node.run(shutdown).await
+}
+
+impl Node {
+    /// Starts a node on these back ends; returns when it serves miners.
+    pub async fn start(config: &Config, upstreams: Vec<Upstream>, pace: Pace) -> anyhow::Result<Self> {
+        let params = config.place.params.clone();
+        // Ports first: whoever starts a second node by mistake learns it at once.
+        let bind = |address: &SocketAddr| server::bind(*address);
+        let miners = config.stratum.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let api = bind_api(config.api).await?;
+        let mut store = open_store(config)?;
+
+        let tasks = Tasks::default();
+        // What runs already must end when a later step fails.
+        let unless_started = tasks.stop.clone().drop_guard();
+        let name = params.network.name();
+        let bitcoin = BitcoinClient::start(upstreams, name, Timings::default(), tasks.stop.child_token());
+        if store.load().context("reading the share chain's store")?.headers.is_empty() {
+            let headers = fetch_ancestors(&bitcoin.headers(), &params).await?;
+            chain::open::save_ancestors(&mut store, &params, &headers)?;
+        }
+        let loaded = chain::open::load(&store, params.clone())?;
+        info!(chain = %loaded.id(), tip = %loaded.tip(), height = %loaded.height(), "share chain loaded");
+        let (chain, writer) = chain::open::spawn(loaded, store);
+
+        let headers = HeaderFeed::new(bitcoin.headers(), chain.clone());
+        headers.catch_up().await??;
+        let count = Arc::new(ShareCount::default());
+        let finder = Finder::new(params.clone(), chain.clone(), bitcoin.submitter(), count.clone());
+        let finder = Arc::new(finder);
+        let (candidate_sender, candidates) = mpsc::channel(CANDIDATES);
+        let series = Arc::new(SeriesRegister::default());
+        let ids = Arc::new(JobIds::starting_at(random_u32()?));
+        let (open_sender, open) = watch::channel(true);
+        let server = Server {
+            config: Arc::new(SessionConfig {
+                network: params.network,
+                default_owner: config.address,
+                class: smallest_class(&params),
+                ids: ids.clone(),
+            }),
+            work: series.clone(),
+            outbox: Outbox { blocks: finder.clone(), shares: candidate_sender },
+            open,
+            sessions: Sessions::new(random_u32()?, MAX_SESSIONS),
+            limits: Limits::default(),
+        };
+        let stratum = miners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let api_address = api.local_addr()?;
+        let announced = api::announce(&config.place.data_dir, api_address)
+            .context("the interface's address cannot be written into the data folder")?;
+        let builder = Builder {
+            params,
+            chain: chain.clone(),
+            templates: bitcoin.templates(),
+            headers: headers.clone(),
+            series,
+            found: count,
+            ids,
+            pace,
+        };
+
+        tasks.spawn("headers", headers.run(tasks.stop.child_token()));
+        tasks.spawn_until_stop("clock", tick(chain.clone()));
+        tasks.spawn("builder", builder.run(tasks.stop.child_token()));
+        tasks.spawn("finder", finder.clone().run(candidates));
+        tasks.spawn_until_stop("solutions", keep_solutions(finder.found(), chain.clone()));
+        tasks.spawn_until_stop("outcomes", log_outcomes(bitcoin.outcomes()));
+        tasks.spawn_until_stop("health", follow_health(bitcoin.health(), open_sender));
+        tasks.spawn("stratum", server.run(miners, tasks.stop.child_token()));
+        tasks.spawn("api", api::serve(api, Arc::new(chain.clone()), tasks.stop.child_token()));
+        unless_started.disarm();
+        Ok(Self { chain, stratum, api: api_address, finder, bitcoin, writer, tasks, _announced: announced })
+    }
+
+    /// The Bitcoin blocks that this node's miners find from now on.
+    pub fn found(&self) -> broadcast::Receiver<Arc<Solution>> {
+        self.finder.found()
+    }
+
+    /// What becomes of the blocks that are submitted.
+    pub fn outcomes(&self) -> broadcast::Receiver<BlockOutcome> {
+        self.bitcoin.outcomes()
+    }
+
+    /// Runs until `shutdown` is cancelled or something essential ends; then stops in order: miners, jobs, chain, bitcoind.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        tokio::select! {
+            () = shutdown.cancelled() => info!("stopping"),
+            () = self.tasks.stop.cancelled() => {}
+        }
+        self.tasks.stop.cancel();
+        self.tasks.tracker.close();
+        self.tasks.tracker.wait().await;
+        // Only now has everything that was found been handed to the chain.
+        self.chain.stop().await;
+        self.bitcoin.stopped().await;
+        let ended =
+            tokio::task::spawn_blocking(|| self.writer.join()).await.context("joining the chain's thread")?;
+        match ended {
+            Ok(result) => result.context("the share chain's store failed, so the node stopped")?,
+            Err(_) => return Err(anyhow!("BUG: the chain's thread panicked; the log says where")),
+        }
+        if shutdown.is_cancelled() {
+            Ok(())
+        } else {
+            Err(anyhow!("an essential task ended; the log says which"))
+        }
+    }
+}
+
+/// The node's tasks: whichever ends first ends the others.
+#[derive(Default)]
+struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// A task that may be dropped wherever it stands when the node stops.
+    fn spawn_until_stop(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.spawn(name, async move {
+            let _ = stop.run_until_cancelled(task).await;
+        });
+    }
+
+    /// A task that ends by itself when the node stops.
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            // Dropped on a panic too.
+            let _end = stop.clone().drop_guard();
+            tokio::select! {
+                () = task => if !stop.is_cancelled() { error!(task = name, "ended before its time") },
+                () = patience(&stop) => warn!(task = name, "did not end in time and was dropped"),
+            }
+        });
+    }
+}
+
+/// Long enough after the stop for every task to have ended by itself.
+async fn patience(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(FAREWELL).await;
+}
+
+fn open_store(config: &Config) -> anyhow::Result<SledStore> {
+    let path = config.place.data_dir.join(STORE_FOLDER);
+    std::fs::create_dir_all(&config.place.data_dir)
+        .with_context(|| format!("the data folder {} cannot be made", config.place.data_dir.display()))?;
+    let opened = OpenStore {
+        path: &path,
+        params: &config.place.params,
+        move_corrupt_aside: config.move_corrupt_store_aside,
+    }
+    .open()?;
+    if let Some(aside) = opened.moved_aside {
+        warn!(to = %aside.display(), "the store was corrupt and has been moved aside; beginning with an empty one");
+    }
+    Ok(opened.store)
+}
+
+async fn bind_api(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "the interface cannot listen on {address}; is another node running? Else choose --api ADDR:PORT"
+        )
+    })
+}
+
+/// The back ends that a configuration names.
+pub fn upstreams(config: &Config) -> anyhow::Result<Vec<Upstream>> {
+    if let Network::Embedded { bits } = config.place.params.network {
+        let embedded = Embedded::new(CompactTarget::from_consensus(bits), embedded_genesis(bits).time)?;
+        return Ok(vec![Upstream { backend: Arc::new(embedded), zmq: None }]);
+    }
+    Ok(config.bitcoinds.iter().map(upstream).collect())
+}
+
+fn upstream(bitcoind: &Bitcoind) -> Upstream {
+    let endpoint = Endpoint::new(&bitcoind.host, bitcoind.port, &bitcoind.path);
+    let credentials = match &bitcoind.auth {
+        RpcAuth::Cookie(path, _) => Credentials::Cookie(path.clone()),
+        RpcAuth::Password { user, password } => {
+            Credentials::UserPassword { user: user.clone(), password: password.reveal().to_owned() }
+        }
+    };
+    Upstream {
+        backend: Arc::new(BitcoindRpc::new(endpoint, credentials, Patience::default())),
+        zmq: bitcoind.zmq.as_ref().map(|url| url.as_str().to_owned()),
+    }
+}
+
+/// The run of headers that ends with the chain's first Bitcoin block. Asks until there is an answer.
+async fn fetch_ancestors(lookup: &HeaderLookup, params: &ChainParams) -> anyhow::Result<Vec<Header>> {
+    let (from, to) = (first_ancestor_height(params).0, params.first_bitcoin_block.0.0);
+    let mut headers: Vec<Header> = Vec::new();
+    while let Some(missing) =
+        (to - from + 1).checked_sub(u32::try_from(headers.len())?).filter(|left| *left > 0)
+    {
+        let next = BitcoinHeight(to + 1 - missing);
+        match lookup.headers(next, missing.min(MAX_HEADERS)).await {
+            Ok(more) if !more.is_empty() => headers.extend(more),
+            Ok(_) => {
+                warn!(
+                    height = next.0,
+                    "waiting for bitcoind to reach the chain's first Bitcoin block ({to})"
+                );
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(error) => {
+                warn!("waiting for bitcoind: {error}");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+    Ok(headers)
+}
+
+async fn tick(chain: ChainHandle) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        if chain.tick().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn keep_solutions(mut found: broadcast::Receiver<Arc<Solution>>, chain: ChainHandle) {
+    loop {
+        match found.recv().await {
+            Ok(solution) => {
+                if chain.keep_solution(Solution::clone(&solution)).await.is_err() {
+                    return;
+                }
+            }
+            Err(RecvError::Lagged(missed)) => error!(missed, "found Bitcoin blocks were not written down"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn log_outcomes(mut outcomes: broadcast::Receiver<BlockOutcome>) {
+    loop {
+        match outcomes.recv().await {
+            Ok(outcome) if outcome.outcome.is_accepted() => {
+                info!(hash = %outcome.hash, height = outcome.height.0, to = outcome.backend, "Bitcoin block accepted");
+            }
+            Ok(outcome) => {
+                error!(hash = %outcome.hash, height = outcome.height.0, to = outcome.backend, outcome = ?outcome.outcome,
+                    "Bitcoin block NOT accepted");
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Closes the door to miners while no bitcoind has given anything to mine on for too long.
+async fn follow_health(mut health: watch::Receiver<Health>, open: watch::Sender<bool>) {
+    loop {
+        let leave = health.borrow_and_update().miners_should_leave;
+        let changed = open.send_if_modified(|open| core::mem::replace(open, !leave) == leave);
+        match (changed, leave) {
+            (true, true) => {
+                error!("no bitcoind has answered for a minute: miners are sent away until one does")
+            }
+            (true, false) => info!("a bitcoind answers again: miners are served"),
+            (false, _) => {}
+        }
+        if health.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn smallest_class(params: &ChainParams) -> u16 {
+    params.classes.first().copied().unwrap_or(1)
+}
+
+fn random_u32() -> anyhow::Result<u32> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("the system gives no randomness: {error}"))?;
+    Ok(u32::from_le_bytes(bytes))
+}

@@ -1,0 +1,97 @@
+//! What becomes of found work: a Bitcoin block goes to the Bitcoin network, a share to the chain.
+//!
+//! A Bitcoin block is submitted in the session's own task, before anything else; shares go through a queue.
+
+use super::job::Candidate;
+use super::share_rate::ShareCount;
+use crate::bitcoin::submit::{BlockSubmitter, FoundBlock};
+use crate::chain::ChainHandle;
+use crate::stratum::outbox::BlockSink;
+use bitcoin::consensus::encode;
+use sharechain::chain::Submission;
+use sharechain::coinbase;
+use sharechain::params::{ChainId, ChainParams};
+use sharechain::pool::Source;
+use sharechain::store::Solution;
+use sharechain::verify::{BindError, Bound};
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc};
+use tracing::{error, info};
+
+/// The source of everything that this node's own miners find.
+pub const OWN_MINERS: Source = Source(0);
+/// Found Bitcoin blocks that a slow listener may be behind.
+const FOUND: usize = 64;
+
+/// Takes what sessions find.
+pub struct Finder {
+    params: ChainParams,
+    id: ChainId,
+    chain: ChainHandle,
+    blocks: BlockSubmitter,
+    count: Arc<ShareCount>,
+    found: broadcast::Sender<Arc<Solution>>,
+}
+
+impl Finder {
+    /// A finder for this chain that submits blocks there and counts shares here.
+    pub fn new(
+        params: ChainParams,
+        chain: ChainHandle,
+        blocks: BlockSubmitter,
+        count: Arc<ShareCount>,
+    ) -> Self {
+        let (found, _) = broadcast::channel(FOUND);
+        Self { id: params.chain_id(), params, chain, blocks, count, found }
+    }
+
+    /// The Bitcoin blocks found from now on.
+    pub fn found(&self) -> broadcast::Receiver<Arc<Solution>> {
+        self.found.subscribe()
+    }
+
+    /// Hands to the chain what sessions find, until they are all gone or the chain stops.
+    pub async fn run(self: Arc<Self>, mut candidates: mpsc::Receiver<Candidate>) {
+        while let Some(candidate) = candidates.recv().await {
+            match self.submission(&candidate) {
+                Ok(submission) => {
+                    self.count.add();
+                    if self.chain.offer(submission).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => error!(share = %candidate.id, "BUG: a share of our own does not bind: {error}"),
+            }
+        }
+    }
+
+    fn submission(&self, candidate: &Candidate) -> Result<Submission, BindError> {
+        Ok(Submission {
+            share: Bound::new(&self.params, self.id, candidate.share())?,
+            includes: Some(candidate.job.includes().to_vec()),
+            bodies: Vec::new(),
+            source: OWN_MINERS,
+        })
+    }
+}
+
+impl BlockSink for Finder {
+    fn bitcoin_block(&self, candidate: &Candidate) {
+        let job = &candidate.job;
+        let serialized = job.coinbase(&candidate.extranonce);
+        let coinbase = match coinbase::with_witness(&serialized) {
+            Ok(transaction) => encode::serialize(&transaction),
+            Err(error) => {
+                return error!(%error, "BUG: a coinbase of our own does not decode; the block is lost");
+            }
+        };
+        let mut header = [0; 80];
+        header.copy_from_slice(&encode::serialize(&candidate.header));
+        let (hash, height) = (candidate.header.block_hash(), job.template().height);
+        info!(%hash, height = height.0, "BITCOIN BLOCK FOUND, submitting it");
+        self.blocks.submit(FoundBlock { hash, height, bytes: job.template().block(&header, &coinbase) });
+        let solution = Solution { header: candidate.header, coinbase: serialized, share: candidate.share() };
+        // An error means that nobody listens.
+        let _ = self.found.send(Arc::new(solution));
+    }
+}

@@ -1,0 +1,107 @@
+//! Makes the share chain know the Bitcoin headers that it needs, in order, whoever asks for one.
+
+use crate::bitcoin::client::HeaderLookup;
+use crate::bitcoin::{BackendError, MAX_HEADERS};
+use crate::chain::{ChainEvent, ChainHandle, Stopped};
+use bitcoin::BlockHash;
+use bitcoin::block::Header;
+use sharechain::units::BitcoinHeight;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// Most headers walked back one by one from an unknown block: a fork of Bitcoin deeper than that is met by heights.
+const MAX_WALK: usize = 144;
+
+/// Brings Bitcoin headers from bitcoind to the share chain.
+#[derive(Clone)]
+pub struct HeaderFeed {
+    bitcoin: HeaderLookup,
+    chain: ChainHandle,
+}
+
+impl HeaderFeed {
+    /// From this Bitcoin side to this chain.
+    pub const fn new(bitcoin: HeaderLookup, chain: ChainHandle) -> Self {
+        Self { bitcoin, chain }
+    }
+
+    /// Makes `hash` known to the chain if bitcoind knows it. When it does not, the chain will say what it lacks.
+    pub async fn ensure(&self, hash: BlockHash) -> Result<(), Stopped> {
+        if self.chain.read(move |reader| reader.chain.headers().get(&hash).is_some()).await? {
+            return Ok(());
+        }
+        match self.fetch(hash).await? {
+            Ok(()) => {}
+            Err(error) => warn!(%hash, "Bitcoin header could not be fetched: {error}"),
+        }
+        Ok(())
+    }
+
+    /// Brings all headers of bitcoind's best chain that are not known yet.
+    pub async fn catch_up(&self) -> Result<Result<(), BackendError>, Stopped> {
+        loop {
+            let best = self.chain.read(|reader| reader.chain.headers().best().height).await?;
+            let next = BitcoinHeight(best.0.saturating_add(1));
+            let headers = match self.bitcoin.headers(next, MAX_HEADERS).await {
+                Ok(headers) => headers,
+                Err(error) => return Ok(Err(error)),
+            };
+            let Some(last) = headers.last().map(Header::block_hash) else { return Ok(Ok(())) };
+            let count = headers.len();
+            let taken = self.chain.add_headers(headers).await?;
+            if taken.refused.is_some() {
+                // bitcoind's best chain forks off below our best: walk back from its newest instead.
+                return self.fetch(last).await;
+            }
+            info!(from = next.0, count, "Bitcoin headers read");
+        }
+    }
+
+    /// Walks back from `hash` to a known header, then hands the run in.
+    async fn fetch(&self, hash: BlockHash) -> Result<Result<(), BackendError>, Stopped> {
+        let mut run = Vec::new();
+        let mut at = hash;
+        while run.len() < MAX_WALK {
+            let found = match self.bitcoin.header(at).await {
+                Ok(Some(found)) => found,
+                Ok(None) => {
+                    debug!(%at, "no bitcoind knows this Bitcoin header");
+                    return Ok(Ok(()));
+                }
+                Err(error) => return Ok(Err(error)),
+            };
+            at = found.header.prev_blockhash;
+            run.push(found.header);
+            if self.chain.read(move |reader| reader.chain.headers().get(&at).is_some()).await? {
+                break;
+            }
+        }
+        run.reverse();
+        let taken = self.chain.add_headers(run).await?;
+        if let Some(refused) = taken.refused {
+            warn!(%hash, "a Bitcoin header from bitcoind was refused: {refused}");
+        }
+        Ok(Ok(()))
+    }
+
+    /// Fetches whatever headers the chain says are wanted, until the token is cancelled or the chain stops.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut events = self.chain.events();
+        loop {
+            let event = tokio::select! {
+                () = shutdown.cancelled() => return,
+                event = events.recv() => event,
+            };
+            let result = match event {
+                Ok(ChainEvent::HeaderWanted(hash)) => self.ensure(hash).await,
+                // What was missed asks again with the next share that needs it.
+                Ok(_) | Err(RecvError::Lagged(_)) => Ok(()),
+                Err(RecvError::Closed) => return,
+            };
+            if result.is_err() {
+                return;
+            }
+        }
+    }
+}

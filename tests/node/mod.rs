@@ -1,0 +1,4 @@
+//! The main job: a real miner, a real bitcoind, one node.
+
+mod blocks;
+mod setup;
