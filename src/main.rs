@@ -2,9 +2,8 @@
 
 use anyhow::Result;
 use clap::Parser;
-use commonwork::commands::output::OutputError;
-use commonwork::commands::{Cli, Command, check, demo};
-use commonwork::config::{self, Config, LogFormat};
+use commonwork::commands::{Cli, Command, Outcome, chain, check, demo, output, payouts};
+use commonwork::config::{self, Config, LogFormat, Place};
 use commonwork::{logging, node, shutdown};
 use std::process::ExitCode;
 use tracing::level_filters::LevelFilter;
@@ -15,9 +14,8 @@ fn main() -> ExitCode {
     let ended = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(cli)));
     match ended {
         Ok(code) => code,
-        Err(error) if error.downcast_ref::<OutputError>().is_some_and(OutputError::is_closed) => {
-            ExitCode::SUCCESS
-        }
+        // Whoever read the output, such as `head`, has seen enough.
+        Err(error) if output::is_closed(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", whole_text(&error));
             ExitCode::FAILURE
@@ -27,25 +25,34 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<ExitCode> {
     let file = config::read_file(&cli.place)?;
-    match cli.command {
+    let stop = shutdown::on_signal();
+    let place = || -> Result<Place> {
+        let place = Place::new(&cli.place, &file)?;
+        logging::start(place.log_format, LevelFilter::WARN)?;
+        Ok(place)
+    };
+    let ended = match cli.command {
         Command::Check(args) => {
             let config = Config::new(&cli.place, &args.node, &file)?;
             logging::start(config.place.log_format, LevelFilter::WARN)?;
-            let stop = shutdown::on_signal();
-            let found = stop.run_until_cancelled(check::run(&config, args.json)).await;
-            Ok(found.transpose()?.map_or(ExitCode::FAILURE, Into::into))
+            stop.run_until_cancelled(check::run(&config, args.json)).await.transpose()?
         }
         Command::Run(args) => {
             let config = Config::new(&cli.place, &args, &file)?;
             logging::start(config.place.log_format, LevelFilter::INFO)?;
-            node::run(config, shutdown::on_signal()).await?;
-            Ok(ExitCode::SUCCESS)
+            node::run(config, stop).await?;
+            Some(Outcome::Good)
         }
         Command::Demo(args) => {
             logging::start(LogFormat::default(), LevelFilter::WARN)?;
-            Ok(demo::run(&args, shutdown::on_signal()).await?.into())
+            Some(demo::run(&args, stop).await?)
         }
-    }
+        Command::Chain(args) => stop.run_until_cancelled(chain::run(&place()?, args)).await.transpose()?,
+        Command::Payouts(args) => {
+            stop.run_until_cancelled(payouts::run(&place()?, args)).await.transpose()?
+        }
+    };
+    Ok(ended.map_or(ExitCode::FAILURE, Into::into))
 }
 
 /// The error and its causes, without those that its text holds already.

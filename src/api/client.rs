@@ -12,7 +12,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// How long the node may take for an answer, an export aside.
@@ -101,29 +100,20 @@ impl Client {
         self.get(&format!("/v1/payouts?{share}{class}")).await
     }
 
-    /// Copies the whole chain as lines of JSON; returns the number of lines. `on_line` is told of each.
-    pub async fn export(
-        &self,
-        output: &mut (impl AsyncWrite + Unpin),
-        mut on_line: impl FnMut(),
-    ) -> Result<u64, ClientError> {
+    /// The whole chain as lines of JSON (see [`super::export`]), given to `sink` in pieces that may end anywhere.
+    pub async fn export(&self, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> Result<(), ClientError> {
         let response = self.within(PATIENCE, self.ask("/v1/export")).await?;
         let (status, mut body) = (response.status(), response.into_body());
         if status != StatusCode::OK {
             let whole = Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| self.broken(e))?;
             return Err(self.refusal(status, &whole.to_bytes()));
         }
-        let mut lines = 0;
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|e| self.broken(e))?.into_data() else { continue };
-            output.write_all(&data).await.map_err(ClientError::Output)?;
-            for _ in data.iter().filter(|&&byte| byte == b'\n') {
-                lines += 1;
-                on_line();
+            if let Ok(data) = frame.map_err(|e| self.broken(e))?.into_data() {
+                sink(&data).map_err(ClientError::Output)?;
             }
         }
-        output.flush().await.map_err(ClientError::Output)?;
-        Ok(lines)
+        Ok(())
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -196,8 +196,8 @@ async fn export(State(shared): State<Shared>) -> Response {
     tokio::spawn(async move {
         let _permit = permit;
         loop {
-            let piece = match exporter.next().await {
-                Ok(Some(lines)) => Ok(Bytes::from(lines.join("\n") + "\n")),
+            let piece = match exporter.next_text().await {
+                Ok(Some(lines)) => Ok(Bytes::from(lines)),
                 Ok(None) => return,
                 // Breaks the answer off, so that nobody takes half an export for a whole one.
                 Err(error) => Err(error),

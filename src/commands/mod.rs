@@ -2,9 +2,13 @@
 //!
 //! A command writes what was asked for to standard output and everything else to standard error.
 
+pub mod chain;
 pub mod check;
 pub mod demo;
 pub mod output;
+pub mod payouts;
+mod progress;
+pub mod reader;
 mod table;
 
 use crate::config::{NodeArgs, PlaceArgs};
@@ -35,6 +39,10 @@ pub enum Command {
     Run(NodeArgs),
     /// See it all work in one process: no bitcoind, no configuration, coins that are worth nothing
     Demo(demo::DemoArgs),
+    /// Look at the share chain, export it, check it
+    Chain(chain::ChainArgs),
+    /// Tell what the coinbase of a share pays, or what the next Bitcoin block would
+    Payouts(payouts::PayoutsArgs),
 }
 
 /// How a command that could be carried out ended.

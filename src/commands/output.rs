@@ -1,19 +1,24 @@
 //! Standard output, which may close at any time: a reader such as `head` has then seen enough.
 
 use serde::Serialize;
+use std::error::Error;
 use std::io::{self, Write};
-use thiserror::Error;
 
 /// Standard output cannot be written.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 #[error("the output cannot be written: {0}")]
 pub struct OutputError(#[from] io::Error);
 
-impl OutputError {
-    /// Whether the reader has simply gone away.
-    pub fn is_closed(&self) -> bool {
-        self.0.kind() == io::ErrorKind::BrokenPipe
+/// Whether an error, or what it came from, is that the reader has gone away.
+pub fn is_closed(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        cause = error.source();
     }
+    false
 }
 
 /// Writes a text that ends its own lines.

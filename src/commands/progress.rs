@@ -12,7 +12,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Progress of one long step.
-pub struct Progress {
+pub(super) struct Progress {
     label: &'static str,
     total: Option<u64>,
     done: u64,
@@ -27,7 +27,7 @@ enum Display {
 
 impl Progress {
     /// Progress of `label` (what is being done), in units of which there are `total`, if that is known.
-    pub fn new(label: &'static str, total: Option<u64>) -> Self {
+    pub(super) fn new(label: &'static str, total: Option<u64>) -> Self {
         let display = if io::stderr().is_terminal() {
             // Hidden at first: shown when it takes long.
             let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// So many units more are done.
-    pub fn advance(&mut self, units: u64) {
+    pub(super) fn advance(&mut self, units: u64) {
         self.done += units;
         let elapsed = self.started.elapsed();
         match &mut self.display {
@@ -59,18 +59,13 @@ impl Progress {
         }
     }
 
-    /// Units done so far.
-    pub const fn done(&self) -> u64 {
-        self.done
-    }
-
     /// Time since the beginning.
-    pub fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
     /// Takes the bar away.
-    pub fn finish(self) {
+    pub(super) fn finish(self) {
         if let Display::Bar(bar) = self.display {
             bar.finish_and_clear();
         }

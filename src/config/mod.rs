@@ -60,6 +60,11 @@ impl Place {
     pub const fn network(&self) -> Network {
         self.params.network
     }
+
+    /// The folder of the share chain's store.
+    pub fn store_dir(&self) -> PathBuf {
+        self.data_dir.join("sharechain")
+    }
 }
 
 /// Everything that a node is told.

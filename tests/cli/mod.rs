@@ -1,5 +1,6 @@
 //! The command line as its user sees it: the real program, what it prints and how it ends.
 
+mod chain;
 mod check;
 mod settings;
 
