@@ -1,4 +1,5 @@
 //! The node's Bitcoin back end against a real bitcoind.
 
+mod client;
 mod harness;
 mod rpc;
