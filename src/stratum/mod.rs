@@ -3,13 +3,14 @@
 //! Reading order: [`session`] is what one miner says and hears, as a pure state machine, with [`submit`] its heart;
 //! [`difficulty`] and [`vardiff`] say how hard the work is. [`server`] has the sockets, [`outbox`] takes what is found.
 
+pub use crate::work::outbox;
+
 mod configure;
 mod connection;
 pub mod difficulty;
 mod hex;
 mod lines;
 mod message;
-pub mod outbox;
 mod served;
 pub mod server;
 pub mod session;

@@ -3,10 +3,10 @@
 //! A Bitcoin block is submitted in the session's own task, before anything else; shares go through a queue.
 
 use super::job::Candidate;
+use super::outbox::BlockSink;
 use super::share_rate::ShareCount;
 use crate::bitcoin::submit::{BlockSubmitter, FoundBlock};
 use crate::chain::ChainHandle;
-use crate::stratum::outbox::BlockSink;
 use bitcoin::consensus::encode;
 use sharechain::chain::Submission;
 use sharechain::coinbase;

@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "commands",
         &[
             "config", "bitcoin", "store", "chain", "work", "stratum", "p2p", "api", "miner", "simulate",
-            "logging", "node",
+            "logging", "shutdown", "node",
         ],
     ),
 ];

@@ -1,3 +1,5 @@
+//! The embedded chain as a back end: what it gives, what it takes, and what it refuses.
+
 use std::{
     future::Future as _,
     pin::pin,

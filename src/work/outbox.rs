@@ -1,6 +1,6 @@
-//! Where found work goes: the seam between sessions and the rest of the node.
+//! Where found work goes: the seam between those who serve miners and the rest of the node.
 
-use crate::work::job::Candidate;
+use super::job::Candidate;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::mpsc;
