@@ -265,6 +265,37 @@ fn what_is_not_there_is_told() {
 }
 
 #[test]
+fn check_reads_the_store_too() {
+    let mined = mined();
+    let check = |chain_file: &str| {
+        let data = mined.program.home().join("data");
+        let data = data.to_str().expect("a plain path");
+        let ports = ["--stratum", "127.0.0.1:0", "--api", "127.0.0.1:0"];
+        mined.program.run(&[&["check", "--chain", chain_file, "--data-dir", data], &ports[..]].concat())
+    };
+    let right = check(&mined.chain_file);
+    assert!(
+        right.code == 0 && right.output.contains("of this chain, with 12 share blocks"),
+        "{}",
+        right.output
+    );
+    let other =
+        mined.program.file("other.toml", &chain_toml(mined.rig.chain.params()).replace("'test'", "'other'"));
+    let wrong = check(&other);
+    assert!(wrong.code == 1 && wrong.output.contains("is of chain \"test\" on embedded"), "{}", wrong.output);
+    let held = mined.open_store();
+    assert!(check(&mined.chain_file).output.contains("is in use"));
+    drop(held);
+    // Nothing of it is what was written.
+    let db = mined.data_dir().join("sharechain/db");
+    let mut bytes = std::fs::read(&db).expect("the file of rows");
+    bytes.iter_mut().for_each(|byte| *byte ^= 0x5a);
+    std::fs::write(&db, bytes).expect("written");
+    let corrupt = check(&mined.chain_file);
+    assert!(corrupt.code == 1 && corrupt.output.contains("-> check the disk, then"), "{}", corrupt.output);
+}
+
+#[test]
 fn a_store_in_use_by_a_node_that_does_not_answer_is_told() {
     let mined = mined();
     let _held = mined.open_store();

@@ -2,6 +2,7 @@
 
 mod chain;
 mod check;
+mod run;
 mod settings;
 
 use std::path::Path;

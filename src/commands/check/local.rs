@@ -4,6 +4,8 @@ use super::Finding;
 use crate::api;
 use crate::config::Config;
 use crate::ports;
+use crate::store::{OpenStore, StoreError};
+use sharechain::store::ShareStore;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -12,6 +14,7 @@ use std::path::Path;
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let node = RunningNode::find(config).await;
     let mut findings = vec![node.finding(config), folder(&config.place.data_dir)];
+    findings.extend(store(config, &node).await);
     findings.extend(config.stratum.iter().map(|address| {
         let cure =
             format!("stop the other program, or choose another port with --stratum {}:PORT", address.ip());
@@ -89,6 +92,38 @@ fn try_to_write(folder: &Path) -> io::Result<()> {
     let probe = folder.join(format!(".commonwork-check-{}", std::process::id()));
     OpenOptions::new().write(true).create_new(true).open(&probe)?;
     fs::remove_file(&probe)
+}
+
+/// The store, read as a start would read it; none to read where a node has it open, or none is there yet.
+async fn store(config: &Config, node: &RunningNode) -> Option<Finding> {
+    let check = "store";
+    let path = config.place.store_dir();
+    // Opening would make one.
+    if node.is_there() || !path.exists() {
+        return None;
+    }
+    let params = config.place.params.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let opening = OpenStore { path: &path, params: &params, move_corrupt_aside: false };
+        opening.open().and_then(|opened| opened.store.load()).map(|saved| saved.blocks.len())
+    });
+    Some(match read.await {
+        Ok(Ok(blocks)) => Finding::good(check, format!("of this chain, with {blocks} share blocks")),
+        Ok(Err(error)) => {
+            let cure = match &error {
+                StoreError::InUse(_) => "stop the other program that has it open",
+                StoreError::OtherChain { .. } | StoreError::TooNew { .. } => {
+                    "choose another folder with --data-dir DIR"
+                }
+                StoreError::Corrupt { .. } => {
+                    "check the disk, then start once with --move-corrupt-store-aside"
+                }
+                StoreError::Disk { .. } => "see to the disk's space and the folder's permissions",
+            };
+            Finding::bad(check, error.to_string(), cure)
+        }
+        Err(_) => Finding::bad(check, "BUG: reading it ended before its time", "report this with the log"),
+    })
 }
 
 fn port(check: &str, address: SocketAddr, node: &RunningNode, in_use_cure: &str) -> Finding {

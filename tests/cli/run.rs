@@ -1,0 +1,99 @@
+//! `commonwork run` as a process of its own, from start to stop, and what can be asked of it meanwhile.
+
+use super::Program;
+use crate::support::bitcoind::wait_for;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+const EMBEDDED: [&str; 2] = ["--network", "embedded"];
+
+/// A running node of the embedded network on free ports; killed when dropped.
+struct Running {
+    child: Child,
+    program: Program,
+}
+
+impl Running {
+    fn start(program: Program, more: &[&str]) -> Self {
+        let ports = ["--stratum", "127.0.0.1:0", "--api", "127.0.0.1:0"];
+        let mut command = program.command(&[&["run"], &EMBEDDED[..], &ports, more].concat());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("started");
+        let announced = program.home().join(".local/share/commonwork/embedded/api.json");
+        wait_for("the node's interface", || announced.exists().then_some(()));
+        Self { child, program }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("sh").args(["-c", "kill -$0 $1", name, &pid]).status().expect("sh");
+        assert!(sent.success());
+    }
+
+    /// Waits for its end; gives its exit code and its log.
+    fn ended(&mut self) -> (Option<i32>, Vec<String>) {
+        let log = BufReader::new(self.child.stderr.take().expect("piped"));
+        let lines = log.lines().map(|line| line.expect("text")).collect();
+        (self.child.wait().expect("ended").code(), lines)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_node_answers_while_it_runs_and_leaves_a_store_that_can_be_read() {
+    let mut node = Running::start(Program::new(), &["--log-format", "json"]);
+    let tip = node.program.run(&[&["chain", "tip", "--json"], &EMBEDDED[..]].concat());
+    let tip: Value = serde_json::from_str(&tip.output).unwrap_or_else(|_| panic!("{}", tip.errors));
+    assert_eq!((&tip["network"], &tip["tip"]), (&json!("embedded"), &Value::Null));
+    let second = node
+        .program
+        .run(&[&["run", "--stratum", "127.0.0.1:0", "--api", "127.0.0.1:0"], &EMBEDDED[..]].concat());
+    assert!(second.code == 1 && second.errors.contains("is in use: another node runs"), "{}", second.errors);
+    let tip_after = node.program.run(&[&["chain", "tip"], &EMBEDDED[..]].concat());
+    assert!(
+        tip_after.output.contains("from     the node at "),
+        "the second attempt took nothing away: {}",
+        tip_after.errors
+    );
+
+    node.signal("TERM");
+    let (code, log) = node.ended();
+    assert_eq!(code, Some(0), "{log:#?}");
+    assert!(!log.is_empty());
+    for line in log {
+        let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+        assert!(line["level"].is_string() && line["timestamp"].is_string(), "{line}");
+    }
+    let stored = node.program.run(&[&["chain", "tip"], &EMBEDDED[..]].concat());
+    assert!(stored.output.contains("from     the store "), "{}", stored.errors);
+    assert!(
+        node.program
+            .run(&[&["chain", "verify"], &EMBEDDED[..]].concat())
+            .output
+            .ends_with("The chain is valid.\n")
+    );
+}
+
+#[test]
+fn ctrl_c_ends_a_node_in_order() {
+    let mut node = Running::start(Program::new(), &[]);
+    node.signal("INT");
+    let (code, log) = node.ended();
+    assert_eq!(code, Some(0), "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("stopping")), "{log:#?}");
+}
+
+#[test]
+fn a_node_that_was_killed_leaves_nothing_that_stops_the_next() {
+    let mut node = Running::start(Program::new(), &[]);
+    node.child.kill().expect("running");
+    node.child.wait().expect("killed");
+    let left = node.program.run(&[&["chain", "tip"], &EMBEDDED[..]].concat());
+    assert!(left.output.contains("from     the store "), "its address leads nowhere: {}", left.errors);
+}
