@@ -1,14 +1,16 @@
 //! `commonwork mine`: a small CPU miner against any Stratum v1 server, for trying out.
 
-use crate::config::value::Secret;
+use super::output::{OutputError, print};
+use crate::config::Secret;
 use crate::miner::{Miner, MinerConfig, MinerError, MinerReport};
-use crate::{ports, shutdown};
+use crate::ports;
 use clap::Args;
 use std::num::NonZero;
 use std::str::FromStr;
 use std::thread::available_parallelism;
 use std::time::Duration;
 use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 
 /// What `commonwork mine` is told.
 #[derive(Clone, Debug, Args)]
@@ -20,7 +22,13 @@ pub struct MineArgs {
     #[arg(long, value_name = "ADDRESS.WORKER", env = "COMMONWORK_MINE_USER")]
     pub user: String,
     /// Password; most servers take any
-    #[arg(long, value_name = "TEXT", default_value = "x", hide_env_values = true, env = "COMMONWORK_MINE_PASSWORD")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "x",
+        hide_env_values = true,
+        env = "COMMONWORK_MINE_PASSWORD"
+    )]
     pub password: Secret,
     /// Threads that hash [default: one for each processor]
     #[arg(long, value_name = "N", env = "COMMONWORK_MINE_THREADS")]
@@ -73,20 +81,32 @@ impl FromStr for ServerUrl {
     }
 }
 
-/// Mines until stopped, then says what came of it.
-pub async fn run(args: MineArgs) -> Result<(), MinerError> {
-    let threads = args.threads.map_or_else(|| available_parallelism().map_or(1, NonZero::get), |n| n.get().into());
+/// Why mining ended otherwise than asked for.
+#[derive(Debug, Error)]
+pub enum MineError {
+    /// The miner gave up.
+    #[error(transparent)]
+    Miner(#[from] MinerError),
+    /// The summary cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// Mines until `stop`, or for as long as the arguments say, and prints what came of it.
+///
+/// Progress is logged every ten seconds at the level "info".
+pub async fn run(args: MineArgs, stop: CancellationToken) -> Result<(), MineError> {
+    let all = || available_parallelism().map_or(1, NonZero::get);
     let config = MinerConfig {
         password: args.password.reveal().to_owned(),
-        threads,
+        threads: args.threads.map_or_else(all, |threads| threads.get().into()),
         duty: f64::from(args.load) / 100.0,
         shares_per_second: f64::from(args.shares_per_second),
         version_rolling: !args.no_version_rolling,
         ..MinerConfig::new(args.url.0, args.user)
     };
-    let stop = shutdown::on_signal();
     let mut miner = Miner::spawn(config)?;
-    let time = async {
+    let time_is_up = async {
         match args.seconds {
             Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
             None => std::future::pending().await,
@@ -95,11 +115,11 @@ pub async fn run(args: MineArgs) -> Result<(), MinerError> {
     let ended = tokio::select! {
         ended = miner.ended() => ended,
         () = stop.cancelled() => Ok(()),
-        () = time => Ok(()),
+        () = time_is_up => Ok(()),
     };
     let report = miner.stop().await;
-    println!("{}", summary(&report));
-    ended
+    print(&format!("{}\n", summary(&report)))?;
+    Ok(ended?)
 }
 
 /// One line that says it all.
@@ -128,7 +148,8 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(ServerUrl(server.into())));
         }
-        for bad in ["", ":3333", "a:0", "a:x", "http://a:1", "stratum+ssl://a:1", "::1", "a b:1", "user@a:1"] {
+        for bad in ["", ":3333", "a:0", "a:x", "http://a:1", "stratum+ssl://a:1", "::1", "a b:1", "user@a:1"]
+        {
             assert_eq!(bad.parse::<ServerUrl>(), Err(BadUrl(bad.into())), "{bad}");
         }
     }

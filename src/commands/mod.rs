@@ -5,6 +5,7 @@
 pub mod chain;
 pub mod check;
 pub mod demo;
+pub mod mine;
 pub mod output;
 pub mod payouts;
 mod progress;
