@@ -5,5 +5,6 @@ mod bitcoind;
 mod cli;
 mod node;
 mod store;
+mod stratum;
 mod support;
 mod tidy;
