@@ -5,7 +5,7 @@ mod mining;
 mod wire;
 
 use crate::support::jobs::JobMaker;
-use commonwork::stratum::outbox::{BlockSink, Outbox};
+use commonwork::work::outbox::{BlockSink, Outbox};
 use commonwork::stratum::server::{self, Limits, Server};
 use commonwork::stratum::session::SessionConfig;
 use commonwork::stratum::sessions::Sessions;
