@@ -290,3 +290,6 @@ fn request(id: usize, method: &str, params: Value) -> Value {
 fn excerpt(answer: &[u8]) -> String {
     String::from_utf8_lossy(&answer[..answer.len().min(EXCERPT)]).trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

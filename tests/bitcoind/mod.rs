@@ -1,5 +1,6 @@
 //! The node's Bitcoin back end against a real bitcoind.
 
 mod client;
+mod embedded;
 mod harness;
 mod rpc;
