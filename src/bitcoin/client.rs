@@ -1,7 +1,7 @@
 //! Several back ends as one: the freshest template of the living ones, blocks to all, questions to any.
 //!
-//! This is what the rest of the node uses. It starts the tasks of each back end ([`source`](super::source),
-//! [`submit`](super::submit), [`zmq`](super::zmq)) and one that chooses whose template counts.
+//! This is what the rest of the node uses. It starts the tasks of each back end (`source`,
+//! [`submit`](super::submit), `zmq`) and one that chooses whose template counts.
 
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 

@@ -1,8 +1,8 @@
 //! The Bitcoin network as the node sees it: templates in, blocks and headers out, whoever stands behind.
 //!
 //! Read in this order: [`template`] (what is mined on), this file (the trait and its errors), [`rpc`] over [`endpoint`]
-//! and [`http`] (a bitcoind), [`embedded`] (a chain in this process, for trying out), [`client`] over [`source`],
-//! [`submit`] and [`zmq`] (several back ends as one, which is what the rest of the node uses).
+//! and `http` (a bitcoind), [`embedded`] (a chain in this process, for trying out), [`client`] over `source`,
+//! [`submit`] and `zmq` (several back ends as one, which is what the rest of the node uses).
 //!
 //! It knows nothing of shares, and judges no headers by Bitcoin's rules: `sharechain` does that.
 

@@ -2,7 +2,7 @@
 //!
 //! The thread is the only place where a share becomes part of the chain: receive, judge, save, apply, publish. It
 //! never waits for anything but the disk. Reading order: this file (what others use), [`open`] (from the store to a
-//! running writer), [`writer`] (the thread), [`read`] (questions that need bodies).
+//! running writer), `writer` (the thread), [`read`] (questions that need bodies).
 
 pub mod open;
 pub mod read;

@@ -1,8 +1,8 @@
 //! A small CPU miner that speaks Stratum v1: for trying out, for the demo and for tests.
 //!
 //! It shares no code with the server, its byte orders least of all, so that each is a check on the other.
-//! Reading order: this file (what others use), [`job`] (from a `mining.notify` to headers), [`hash`] (the search),
-//! [`worker`] (the threads), [`client`] (the conversation).
+//! Reading order: this file (what others use), `job` (from a `mining.notify` to headers), `hash` (the search),
+//! `worker` (the threads), `client` (the conversation).
 
 mod client;
 mod hash;

@@ -5,11 +5,11 @@ mod mining;
 mod wire;
 
 use crate::support::jobs::JobMaker;
-use commonwork::work::outbox::{BlockSink, Outbox};
 use commonwork::stratum::server::{self, Limits, Server};
 use commonwork::stratum::session::SessionConfig;
 use commonwork::stratum::sessions::Sessions;
 use commonwork::work::job::{Candidate, Job, JobIds};
+use commonwork::work::outbox::{BlockSink, Outbox};
 use commonwork::work::source::WorkSource;
 use sharechain::owner::Owner;
 use sharechain::params::Network;

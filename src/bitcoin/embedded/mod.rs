@@ -1,7 +1,7 @@
 //! A Bitcoin-like chain in this process, as a [`Backend`]: for trying out, with nothing installed.
 //!
 //! It is no Bitcoin node: it has no peers, no transactions but coinbases, one fixed difficulty, and forgets everything
-//! when the process ends. What it accepts it enforces ([`rules`]), so that a block built wrong is refused here as well.
+//! when the process ends. What it accepts it enforces (`rules`), so that a block built wrong is refused here as well.
 
 mod rules;
 
