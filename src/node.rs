@@ -150,6 +150,7 @@ impl Node {
             series,
             found: count,
             ids,
+            salt: random_u32()?.to_le_bytes(),
             pace,
         };
 

@@ -7,6 +7,7 @@ pub mod builder;
 pub mod finder;
 pub mod headers;
 pub mod job;
+pub mod maker;
 mod notify;
 pub mod outbox;
 pub mod series;
