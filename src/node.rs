@@ -117,7 +117,9 @@ impl Node {
         let (chain, writer) = chain::open::spawn(loaded, store);
 
         let headers = HeaderFeed::new(bitcoin.headers(), chain.clone());
-        headers.catch_up().await??;
+        if let Err(error) = headers.catch_up().await? {
+            warn!("no Bitcoin headers for now, going on with those that were saved: {error}");
+        }
         let count = Arc::new(ShareCount::default());
         let finder = Finder::new(params.clone(), chain.clone(), bitcoin.submitter(), count.clone());
         let finder = Arc::new(finder);

@@ -109,7 +109,11 @@ impl Builder {
                 match self.round(&mut memory, template).await {
                     Ok(()) => {}
                     Err(NoJobs::Chain(Stopped)) => break,
-                    Err(error) => warn!("no jobs: {error}"),
+                    Err(error) => {
+                        warn!("no jobs: {error}");
+                        // Tried again soon, not only when the next refresh is due.
+                        memory.small_change = true;
+                    }
                 }
             }
             let more = shutdown.run_until_cancelled(self.wait(&mut memory, &mut state)).await;

@@ -28,14 +28,22 @@ impl HeaderFeed {
 
     /// Makes `hash` known to the chain if bitcoind knows it. When it does not, the chain will say what it lacks.
     pub async fn ensure(&self, hash: BlockHash) -> Result<(), Stopped> {
-        if self.chain.read(move |reader| reader.chain.headers().get(&hash).is_some()).await? {
+        if self.is_known(hash).await? {
             return Ok(());
         }
-        match self.fetch(hash).await? {
-            Ok(()) => {}
-            Err(error) => warn!(%hash, "Bitcoin header could not be fetched: {error}"),
+        // After a long pause the way back is long, so first whatever bitcoind has on top of what is known here.
+        let mut result = self.catch_up().await?;
+        if result.is_ok() && !self.is_known(hash).await? {
+            result = self.fetch(hash).await?;
+        }
+        if let Err(error) = result {
+            warn!(%hash, "Bitcoin header could not be fetched: {error}");
         }
         Ok(())
+    }
+
+    async fn is_known(&self, hash: BlockHash) -> Result<bool, Stopped> {
+        self.chain.read(move |reader| reader.chain.headers().get(&hash).is_some()).await
     }
 
     /// Brings all headers of bitcoind's best chain that are not known yet.
@@ -73,7 +81,7 @@ impl HeaderFeed {
             };
             at = found.header.prev_blockhash;
             run.push(found.header);
-            if self.chain.read(move |reader| reader.chain.headers().get(&at).is_some()).await? {
+            if self.is_known(at).await? {
                 break;
             }
         }
