@@ -68,7 +68,7 @@ impl Blocks {
         let contribution = |(number, share): (u32, &Share)| Contribution {
             owner: share.commitment.owner,
             signals: share.commitment.signals,
-            score: Score(u128::from(height) << 40 | u128::from(number)),
+            score: Score(u128::from(height) << 30 | u128::from(number)),
         };
         let bitcoin_work = |blocks: u32| Work(U256::from(blocks) << 70);
         BlockSummary {
