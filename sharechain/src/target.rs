@@ -137,6 +137,13 @@ impl Work {
     pub fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
+
+    /// Whether this is greater than `other` by more than a sixteenth: what it takes to leave a chain for one without a
+    /// common ancestor (protocol section 7).
+    pub fn clearly_exceeds(self, other: Self) -> bool {
+        let sixteenth = other.0.checked_div(U256::from(16)).unwrap_or_default();
+        self > other.saturating_add(Self(sixteenth))
+    }
 }
 
 impl fmt::Display for Work {
@@ -171,6 +178,14 @@ mod tests {
         assert_eq!(read(0x207f_ffff).expect("regtest's limit").work(), Work(U256::from(2)));
         assert_eq!(Target::MAX.work(), Work(U256::one()));
         assert_eq!(Target::MIN.work(), Work(U256::one() << 255));
+    }
+
+    #[test]
+    fn a_sixteenth_more_is_not_clearly_more() {
+        let work = |n: u64| Work(U256::from(n));
+        assert!(!work(1_700).clearly_exceeds(work(1_600)));
+        assert!(work(1_701).clearly_exceeds(work(1_600)));
+        assert!(!Work(U256::MAX).clearly_exceeds(Work(U256::MAX)));
     }
 
     #[test]
