@@ -25,6 +25,7 @@ use crate::bitcoin::endpoint::{Credentials, Endpoint};
 use crate::bitcoin::rpc::{BitcoindRpc, Patience};
 use crate::bitcoin::submit::BlockOutcome;
 use crate::bitcoin::{MAX_HEADERS, client::Health};
+use crate::chain::open::OpenError;
 use crate::chain::{self, ChainHandle};
 use crate::config::{Bitcoind, Config, RpcAuth};
 use crate::store::{OpenStore, SledStore, StoreError};
@@ -43,7 +44,7 @@ use bitcoin::CompactTarget;
 use bitcoin::block::Header;
 use sharechain::bitcoin_headers::first_ancestor_height;
 use sharechain::params::{ChainParams, Network, embedded_genesis};
-use sharechain::store::{ShareStore, Solution};
+use sharechain::store::Solution;
 use sharechain::units::BitcoinHeight;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -77,6 +78,7 @@ pub struct Node {
     pub api: SocketAddr,
     finder: Arc<Finder>,
     bitcoin: BitcoinClient,
+    bitcoin_stop: CancellationToken,
     writer: JoinHandle<Result<(), StoreError>>,
     tasks: Tasks,
     /// Takes the address back when the node ends.
@@ -104,15 +106,20 @@ impl Node {
         let mut store = open_store(config)?;
 
         let tasks = Tasks::default();
+        // Ends after everything that may still find a block.
+        let bitcoin_stop = CancellationToken::new();
         // What runs already must end when a later step fails.
-        let unless_started = tasks.stop.clone().drop_guard();
+        let unless_started = (tasks.stop.clone().drop_guard(), bitcoin_stop.clone().drop_guard());
         let name = params.network.name();
-        let bitcoin = BitcoinClient::start(upstreams, name, Timings::default(), tasks.stop.child_token());
-        if store.load().context("reading the share chain's store")?.headers.is_empty() {
-            let headers = fetch_ancestors(&bitcoin.headers(), &params).await?;
-            chain::open::save_ancestors(&mut store, &params, &headers)?;
-        }
-        let loaded = chain::open::load(&store, params.clone())?;
+        let bitcoin = BitcoinClient::start(upstreams, name, Timings::default(), bitcoin_stop.clone());
+        let loaded = match chain::open::load(&store, params.clone()) {
+            Err(OpenError::NoHeaders) => {
+                let headers = fetch_ancestors(&bitcoin.headers(), &params).await?;
+                chain::open::save_ancestors(&mut store, &params, &headers)?;
+                chain::open::load(&store, params.clone())?
+            }
+            loaded => loaded?,
+        };
         info!(chain = %loaded.id(), tip = %loaded.tip(), height = %loaded.height(), "share chain loaded");
         let (chain, writer) = chain::open::spawn(loaded, store);
 
@@ -165,8 +172,19 @@ impl Node {
         tasks.spawn_until_stop("health", follow_health(bitcoin.health(), open_sender));
         tasks.spawn("stratum", server.run(miners, tasks.stop.child_token()));
         tasks.spawn("api", api::serve(api, Arc::new(chain.clone()), tasks.stop.child_token()));
-        unless_started.disarm();
-        Ok(Self { chain, stratum, api: api_address, finder, bitcoin, writer, tasks, _announced: announced })
+        unless_started.0.disarm();
+        unless_started.1.disarm();
+        Ok(Self {
+            bitcoin_stop,
+            chain,
+            stratum,
+            api: api_address,
+            finder,
+            bitcoin,
+            writer,
+            tasks,
+            _announced: announced,
+        })
     }
 
     /// The Bitcoin blocks that this node's miners find from now on.
@@ -190,6 +208,7 @@ impl Node {
         self.tasks.tracker.wait().await;
         // Only now has everything that was found been handed to the chain.
         self.chain.stop().await;
+        self.bitcoin_stop.cancel();
         self.bitcoin.stopped().await;
         let ended =
             tokio::task::spawn_blocking(|| self.writer.join()).await.context("joining the chain's thread")?;
