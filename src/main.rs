@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Parser;
-use commonwork::commands::{Cli, Command, Outcome, chain, check, demo, output, payouts};
+use commonwork::commands::{Cli, Command, Outcome, chain, check, demo, mine, output, payouts};
 use commonwork::config::{self, Config, LogFormat, Place};
 use commonwork::{logging, node, shutdown};
 use std::process::ExitCode;
@@ -46,6 +46,11 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Demo(args) => {
             logging::start(LogFormat::default(), LevelFilter::WARN)?;
             Some(demo::run(&args, stop).await?)
+        }
+        Command::Mine(args) => {
+            logging::start(cli.place.log_format.or(file.log_format).unwrap_or_default(), LevelFilter::INFO)?;
+            mine::run(args, stop).await?;
+            Some(Outcome::Good)
         }
         Command::Chain(args) => stop.run_until_cancelled(chain::run(&place()?, args)).await.transpose()?,
         Command::Payouts(args) => {

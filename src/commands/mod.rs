@@ -40,6 +40,8 @@ pub enum Command {
     Run(NodeArgs),
     /// See it all work in one process: no bitcoind, no configuration, coins that are worth nothing
     Demo(demo::DemoArgs),
+    /// Mine with this machine's processor, for trying out
+    Mine(mine::MineArgs),
     /// Look at the share chain, export it, check it
     Chain(chain::ChainArgs),
     /// Tell what the coinbase of a share pays, or what the next Bitcoin block would

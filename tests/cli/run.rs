@@ -80,6 +80,64 @@ fn a_node_answers_while_it_runs_and_leaves_a_store_that_can_be_read() {
     );
 }
 
+/// Bitcoin blocks of 4,096 hashes, share blocks of 1,024, shares of 32.
+const EASY_CHAIN: &str = "name = 'easy'\nnetwork = 'embedded'\nembedded_bits = '1f0fffff'\neasiest_block_target = '1f3fffff'\n\
+                          base_depth = 2\nspacing = 1\n";
+
+#[test]
+fn what_a_miner_finds_is_told_paid_and_verified() {
+    let program = Program::new();
+    let chain = program.file("easy.toml", EASY_CHAIN);
+    let mut node = Running::start(program, &["--chain", &chain]);
+    let ask = |program: &Program, arguments: &[&str]| {
+        let ended = program.run(&[arguments, &["--chain", &chain, "--json"]].concat());
+        serde_json::from_str::<Value>(&ended.output)
+            .unwrap_or_else(|_| panic!("{arguments:?}: {}", ended.errors))
+    };
+    let log = BufReader::new(node.child.stderr.take().expect("piped"));
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+    let server = lines.iter().find_map(|line| {
+        let (_, address) = line.split_once("stratum+tcp://")?;
+        address.split([',', ' ']).next().map(str::to_owned)
+    });
+    let server = server.expect("the log names it");
+    let owner = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+    let mut miner = node.program.command(&[
+        "mine",
+        "--url",
+        &server,
+        "--user",
+        owner,
+        "--threads",
+        "1",
+        "--shares-per-second",
+        "500",
+    ]);
+    let mut miner = miner.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+    let bitcoin_block = wait_for("a Bitcoin block after three share blocks", || {
+        let tip = ask(&node.program, &["chain", "tip"]);
+        let height = tip["tip"]["height"].as_u64()?;
+        (height >= 3 && tip["bitcoin"]["height"].as_u64()? >= 1).then_some(tip)
+    });
+    miner.kill().expect("running");
+    miner.wait().expect("killed");
+
+    let id = bitcoin_block["tip"]["id"].as_str().expect("an id").to_owned();
+    let shown = ask(&node.program, &["chain", "show", &id]);
+    assert_eq!(shown["owner"]["address"], json!(owner));
+    let payouts = ask(&node.program, &["payouts", "--share", &id]);
+    let paid = payouts["outputs"].as_array().expect("outputs").iter().filter_map(|o| o["satoshis"].as_u64());
+    assert_eq!(paid.sum::<u64>(), payouts["value"].as_u64().expect("a value"));
+    let asked = ask(&node.program, &["chain", "verify"]);
+    assert_eq!(asked["valid"], json!(true), "{asked:#}");
+    node.signal("TERM");
+    assert_eq!(node.child.wait().expect("ended").code(), Some(0));
+    let stored = ask(&node.program, &["chain", "verify"]);
+    assert_eq!(stored["valid"], json!(true), "{stored:#}");
+    assert!(stored["blocks"].as_u64() >= asked["blocks"].as_u64());
+}
+
 #[test]
 fn ctrl_c_ends_a_node_in_order() {
     let mut node = Running::start(Program::new(), &[]);
