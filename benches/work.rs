@@ -56,7 +56,7 @@ fn template_to_notify_for_1000_connections(bencher: Bencher<'_, '_>) {
     let draft = rig.draft();
     let ids = Arc::new(JobIds::starting_at(1));
     let mut maker = JobMaker::new(rig.chain.params().clone(), ids.clone(), [7; 4]);
-    let mut buffers = vec![Vec::with_capacity(8_192); 1_000];
+    let mut buffers: Vec<_> = (0..1_000).map(|_| Vec::with_capacity(8_192)).collect();
     bencher.bench_local(|| {
         let round = Round {
             hashed: Hashed::new(template.clone()),
