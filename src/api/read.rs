@@ -7,15 +7,15 @@ use super::form::{
 use super::source::{ChainSource, ReadError, ask};
 use crate::address::address_of;
 use crate::chain::{self, Reader};
-use bitcoin::Transaction;
 use bitcoin::block::Version;
-use sharechain::chain::BlockSummary;
+use bitcoin::{BlockHash, Transaction};
+use sharechain::chain::{BlockSummary, Ranking};
 use sharechain::coinbase::{self, CoinbaseInputs};
 use sharechain::owner::Owner;
-use sharechain::params::{ChainId, Network};
-use sharechain::payout::{self, Payouts};
+use sharechain::params::{ChainId, ChainParams, Network};
+use sharechain::payout::{self, Payouts, Selection};
 use sharechain::share::{Share, ShareHeader, ShareId};
-use sharechain::units::{Height, Score};
+use sharechain::units::{BitcoinHeight, Height, Score};
 
 /// Most blocks in one answer.
 pub const MAX_BLOCKS: u32 = 1_000;
@@ -116,37 +116,56 @@ pub async fn payouts_of_share(source: &dyn ChainSource, id: ShareId) -> Result<P
 
 /// What the next Bitcoin block would pay if it were found now, without fees, in a payout class (the smallest if none is named).
 pub async fn payouts_now(source: &dyn ChainSource, class: Option<u16>) -> Result<PayoutsForm, ReadError> {
-    ask(source, move |reader| {
+    let next = ask(source, move |reader| NextBlock::of(reader, class)).await?;
+    // Thousands of addresses may be written here, for which the chain need not stand still.
+    let value = next.params.subsidy(next.height);
+    // The finder is not known; who it is changes nothing for the others as long as the bonus is no dust.
+    let someone = next.selection.entries().first().map(|(owner, _)| *owner);
+    let payouts = someone.map(|owner| payout::split(&next.selection, value, owner));
+    // With an empty reward window all goes to the finder.
+    let bonus = payouts.as_ref().map_or(value, |payouts| payouts.bonus.map_or(0, |(_, satoshis)| satoshis));
+    let network = next.params.network;
+    let outputs = payouts.unwrap_or_default().outputs;
+    Ok(PayoutsForm {
+        share: None,
+        bitcoin_height: next.height.0,
+        prev_block: Text(next.prev_block),
+        class: next.selection.class(),
+        value,
+        finder: None,
+        bonus,
+        txid: None,
+        outputs: outputs.iter().map(|paid| payout_output(paid, network)).collect(),
+        owners: parts(&next.ranking, network),
+    })
+}
+
+/// What is due to whom in the next Bitcoin block.
+struct NextBlock {
+    params: ChainParams,
+    height: BitcoinHeight,
+    prev_block: BlockHash,
+    selection: Selection,
+    /// At the tip, which is newer than what the next block is paid by.
+    ranking: Ranking,
+}
+
+impl NextBlock {
+    fn of(reader: &mut Reader<'_>, class: Option<u16>) -> Result<Self, ReadError> {
         let params = reader.chain.params().clone();
-        let unknown = |given| ReadError::Class { given, known: params.classes.clone() };
-        let class = class.or(params.classes.first().copied()).ok_or_else(|| unknown(0))?;
-        let index = params.classes.iter().position(|known| *known == class).ok_or_else(|| unknown(class))?;
+        let known = &params.classes;
+        let class = class.or(known.first().copied()).unwrap_or_default();
+        let unknown = || ReadError::Class { given: class, known: known.clone() };
+        let index = known.iter().position(|known| *known == class).ok_or_else(unknown)?;
         let header = next_header(reader)?;
         let draft =
             reader.chain.draft(&header, chain::now()).map_err(|e| ReadError::NextBlock(e.to_string()))?;
-        let selection = draft.selections.get(index).ok_or_else(|| unknown(class))?;
-        let value = params.subsidy(draft.context.height);
-        // The finder is not known; who it is changes nothing for the others as long as the bonus is no dust.
-        let someone = selection.entries().first().map(|(owner, _)| *owner);
-        let payouts = someone.map(|owner| payout::split(selection, value, owner));
-        // With an empty reward window all goes to the finder.
-        let bonus =
-            payouts.as_ref().map_or(value, |payouts| payouts.bonus.map_or(0, |(_, satoshis)| satoshis));
-        let outputs = payouts.unwrap_or_default().outputs;
-        Ok(PayoutsForm {
-            share: None,
-            bitcoin_height: draft.context.height.0,
-            prev_block: Text(header.prev_block),
-            class,
-            value,
-            finder: None,
-            bonus,
-            txid: None,
-            outputs: outputs.iter().map(|paid| payout_output(paid, params.network)).collect(),
-            owners: owners_at_tip(reader, params.network),
-        })
-    })
-    .await
+        let selection = draft.selections.get(index).cloned().ok_or_else(unknown)?;
+        let tip = reader.chain.tip();
+        let ranking = reader.chain.ranking(&tip).unwrap_or_default();
+        let (height, prev_block) = (draft.context.height, header.prev_block);
+        Ok(Self { params, height, prev_block, selection, ranking })
+    }
 }
 
 fn block_line(block: &BlockSummary, network: Network) -> BlockLine {
@@ -227,15 +246,12 @@ fn next_header(reader: &Reader<'_>) -> Result<ShareHeader, ReadError> {
     })
 }
 
-fn owners_at_tip(reader: &mut Reader<'_>, network: Network) -> Vec<PartForm> {
-    let tip = reader.chain.tip();
-    let ranking = reader.chain.ranking(&tip).unwrap_or_default();
+fn parts(ranking: &Ranking, network: Network) -> Vec<PartForm> {
     let total: Score = ranking.iter().map(|(_, score)| *score).sum();
-    let part = |score: Score| blocks_of(score) / blocks_of(total);
     let parts = ranking.iter().take(MAX_OWNERS).map(|(owner, score)| PartForm {
         owner: OwnerForm::new(owner, network),
         score: blocks_of(*score),
-        part: part(*score),
+        part: blocks_of(*score) / blocks_of(total),
     });
     parts.collect()
 }
