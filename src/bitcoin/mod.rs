@@ -60,6 +60,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Which chain it is on and how far.
     fn chain_info(&self) -> Reply<'_, ChainInfo>;
+
+    /// Told once, before anything else, which headers were saved when this node last ran, parents before children. A
+    /// Bitcoin node keeps its own chain and wants none; the chain in this process would begin anew without them.
+    fn restore(&self, headers: &[Header]) {
+        let _ = headers;
+    }
 }
 
 /// Most headers that one [`Backend::headers`] gives: a retarget period.

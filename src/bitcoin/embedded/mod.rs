@@ -1,7 +1,7 @@
 //! A Bitcoin-like chain in this process, as a [`Backend`]: for trying out, with nothing installed.
 //!
-//! It is no Bitcoin node: it has no peers, no transactions but coinbases, one fixed difficulty, and forgets everything
-//! when the process ends. What it accepts it enforces (`rules`), so that a block built wrong is refused here as well.
+//! It is no Bitcoin node: it has no peers, no transactions but coinbases, one fixed difficulty, and when the process
+//! ends it forgets everything but the headers that the share chain saved. What it accepts it enforces (`rules`), so that a block built wrong is refused here as well.
 
 mod rules;
 
@@ -210,6 +210,19 @@ impl Chain {
         Ok(())
     }
 
+    /// Takes a header for its block, which was checked when it was new.
+    fn restore(&mut self, rules: &Rules, header: &Header, now: u32) -> Result<(), &'static str> {
+        let parent = self.blocks.get(&header.prev_blockhash).copied().ok_or("prev-blk-not-found")?;
+        let place = self.place_after(&parent, now);
+        rules.check_header(header, &place)?;
+        let node = Node { header: *header, height: place.height, has_block: true };
+        self.blocks.insert(header.block_hash(), node);
+        if node.height > self.tip().height {
+            self.switch_to(node);
+        }
+        Ok(())
+    }
+
     fn place_after(&self, parent: &Node, now: u32) -> Place {
         let mut times = Vec::with_capacity(11);
         let mut node = Some(parent);
@@ -260,6 +273,18 @@ impl Backend for Embedded {
             let taken = self.lock().take_header(&self.rules, header, (self.clock)());
             taken.map_err(|reason| refused("submitheader", REFUSED, reason))
         })
+    }
+
+    fn restore(&self, headers: &[Header]) {
+        let mut chain = self.lock();
+        for header in headers {
+            if let Err(reason) = chain.restore(&self.rules, header, (self.clock)()) {
+                tracing::warn!(hash = %header.block_hash(), reason, "a saved header is no part of the embedded chain");
+            }
+        }
+        let tip = chain.tip().header.block_hash();
+        drop(chain);
+        self.tip.send_replace(tip);
     }
 
     fn chain_info(&self) -> Reply<'_, ChainInfo> {

@@ -201,3 +201,35 @@ async fn a_long_poll_waits_for_the_next_block() {
     assert_eq!(submit(&chain, &block), ACCEPTED);
     assert_eq!(poll.await.expect("a template").prev_block, block.block_hash());
 }
+
+#[tokio::test]
+async fn restored_headers_are_built_on_and_what_is_none_of_this_chain_is_passed_over() {
+    let (before, _) = chain();
+    let mut blocks = Vec::new();
+    for _ in 0..5 {
+        let block = solved(&before.make_template(), b"before");
+        assert_eq!(submit(&before, &block), ACCEPTED);
+        blocks.push(block);
+    }
+    let (after, _) = chain();
+    let mut headers: Vec<Header> = blocks.iter().map(|block| block.header).collect();
+    let stranger = Header { prev_blockhash: BlockHash::all_zeros(), ..headers[0] };
+    let target = Target::from_compact(headers[0].bits).expect("regtest's target");
+    let unworked = (0..)
+        .map(|nonce| Header { nonce, prev_blockhash: headers[4].block_hash(), ..headers[4] })
+        .find(|header| !target.is_met_by(&header.block_hash().to_byte_array()))
+        .expect("every second");
+    headers.splice(3..3, [stranger]);
+    headers.push(unworked);
+    after.restore(&headers);
+    let template = after.make_template();
+    assert_eq!((template.prev_block, template.height), (blocks[4].block_hash(), BitcoinHeight(6)));
+    assert_eq!(after.headers(BitcoinHeight(1), 10).await.expect("headers").len(), 5);
+    assert_eq!(submit(&after, &blocks[2]), Verdict::Accepted { note: Some("duplicate".into()) });
+    // A long poll on the restored tip waits for the next block.
+    let id = template.long_poll_id.clone().expect("an id");
+    let mut poll = pin!(after.template(Some(&id)));
+    assert!(poll.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(submit(&after, &solved(&template, b"after")), ACCEPTED);
+    assert_eq!(poll.await.expect("a template").height, BitcoinHeight(7));
+}
