@@ -85,19 +85,32 @@ pub struct Node {
     _announced: api::Announced,
 }
 
+/// How quick a node is. The default is what `run` uses; the demo and tests shorten it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NodeOptions {
+    /// When jobs are made again.
+    pub pace: Pace,
+    /// How often bitcoind is asked, and how long it is waited for.
+    pub timings: Timings,
+}
+
 /// Runs a node until `shutdown` is cancelled or something essential ends.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let upstreams = upstreams(&config)?;
     let node = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
-        node = Node::start(&config, upstreams, Pace::default()) => node?,
+        node = Node::start(&config, upstreams, NodeOptions::default()) => node?,
     };
     node.run(shutdown).await
 }
 
 impl Node {
     /// Starts a node on these back ends; returns when it serves miners.
-    pub async fn start(config: &Config, upstreams: Vec<Upstream>, pace: Pace) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: &Config,
+        upstreams: Vec<Upstream>,
+        options: NodeOptions,
+    ) -> anyhow::Result<Self> {
         let params = config.place.params.clone();
         // Ports first: whoever starts a second node by mistake learns it at once.
         let bind = |address: &SocketAddr| server::bind(*address);
@@ -111,14 +124,22 @@ impl Node {
         // What runs already must end when a later step fails.
         let unless_started = (tasks.stop.clone().drop_guard(), bitcoin_stop.clone().drop_guard());
         let name = params.network.name();
-        let bitcoin = BitcoinClient::start(upstreams, name, Timings::default(), bitcoin_stop.clone());
         let loaded = match chain::open::load(&store, params.clone()) {
-            Err(OpenError::NoHeaders) => {
+            Err(OpenError::NoHeaders) => None,
+            loaded => Some(loaded?),
+        };
+        if let Some(chain) = &loaded {
+            let headers: Vec<Header> = chain.headers().iter().map(|(_, header)| *header).collect();
+            upstreams.iter().for_each(|upstream| upstream.backend.restore(&headers));
+        }
+        let bitcoin = BitcoinClient::start(upstreams, name, options.timings, bitcoin_stop.clone());
+        let loaded = match loaded {
+            Some(loaded) => loaded,
+            None => {
                 let headers = fetch_ancestors(&bitcoin.headers(), &params).await?;
                 chain::open::save_ancestors(&mut store, &params, &headers)?;
                 chain::open::load(&store, params.clone())?
             }
-            loaded => loaded?,
         };
         info!(chain = %loaded.id(), tip = %loaded.tip(), height = %loaded.height(), "share chain loaded");
         let (chain, writer) = chain::open::spawn(loaded, store);
@@ -160,7 +181,7 @@ impl Node {
             found: count,
             ids,
             salt: random_u32()?.to_le_bytes(),
-            pace,
+            pace: options.pace,
         };
 
         tasks.spawn("headers", headers.run(tasks.stop.child_token()));
@@ -380,7 +401,7 @@ async fn follow_health(mut health: watch::Receiver<Health>, open: watch::Sender<
         let changed = open.send_if_modified(|open| core::mem::replace(open, !leave) == leave);
         match (changed, leave) {
             (true, true) => {
-                error!("no bitcoind has answered for a minute: miners are sent away until one does")
+                error!("no bitcoind has answered for too long: miners are sent away until one does")
             }
             (true, false) => info!("a bitcoind answers again: miners are served"),
             (false, _) => {}

@@ -9,7 +9,7 @@ use super::table::{Column, Table};
 use crate::address::address_of;
 use crate::config::{Config, Place};
 use crate::miner::{self, Miner, MinerConfig};
-use crate::node::{self, Node};
+use crate::node::{self, Node, NodeOptions};
 use crate::ports;
 use crate::work::builder::Pace;
 use anyhow::{Context, Result};
@@ -60,7 +60,7 @@ pub async fn run(args: &DemoArgs, shutdown: CancellationToken) -> Result<Outcome
     let params = params(rate);
     let folder = TemporaryFolder::new()?;
     let config = config(args, params, folder.0.clone());
-    let node = Node::start(&config, node::upstreams(&config)?, pace()).await?;
+    let node = Node::start(&config, node::upstreams(&config)?, options()).await?;
     let server = node.stratum.first().context("the demo listens somewhere")?.to_string();
     print(&format!(
         "Mining {:.2} MH/s for three owners on an embedded Bitcoin chain (for trying out: its coins are worth nothing).\n\
@@ -107,8 +107,9 @@ fn params(rate: f64) -> ChainParams {
 }
 
 /// Small changes are passed on five times a share block, as on the main chain.
-fn pace() -> Pace {
-    Pace { refresh: Duration::from_secs(5), small_changes: Duration::from_millis(200) }
+fn options() -> NodeOptions {
+    let pace = Pace { refresh: Duration::from_secs(5), small_changes: Duration::from_millis(200) };
+    NodeOptions { pace, ..NodeOptions::default() }
 }
 
 fn config(args: &DemoArgs, params: ChainParams, data_dir: PathBuf) -> Config {

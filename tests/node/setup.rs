@@ -8,7 +8,7 @@ use commonwork::bitcoin::rpc::{BitcoindRpc, Patience};
 use commonwork::bitcoin::submit::BlockOutcome;
 use commonwork::config::{Config, Place};
 use commonwork::miner::{Miner, MinerConfig};
-use commonwork::node::Node;
+use commonwork::node::{Node, NodeOptions};
 use commonwork::work::builder::Pace;
 use sharechain::owner::Owner;
 use sharechain::params::ChainParams;
@@ -91,7 +91,8 @@ impl TestNode {
             move_corrupt_store_aside: false,
         };
         let pace = Pace { small_changes: Duration::from_millis(100), ..Pace::default() };
-        let node = Node::start(&config, upstreams, pace).await.expect("the node starts");
+        let options = NodeOptions { pace, ..NodeOptions::default() };
+        let node = Node::start(&config, upstreams, options).await.expect("the node starts");
         Self { found: node.found(), outcomes: node.outcomes(), node, params, folder }
     }
 
