@@ -170,10 +170,9 @@ impl ShareChain {
     /// common ancestor (protocol section 7), since work cannot name a Bitcoin block before it exists.
     pub fn recent_work(&self, id: &ShareId) -> Work {
         let Some(tip) = self.tree.find(id) else { return Work::ZERO };
-        let recent = self
-            .tree
-            .back_from(tip, usize::MAX)
-            .take_while(|block| self.headers.is_recent(&block.prev_block));
+        // Each block by itself: one on a Bitcoin block that has gone stale must not hide all that came before it.
+        let recent =
+            self.tree.back_from(tip, usize::MAX).filter(|block| self.headers.is_recent(&block.prev_block));
         let target = |block: &BlockSummary| Target::from_compact(block.bits).unwrap_or(Target::MAX);
         recent.fold(Work::ZERO, |sum, block| sum.saturating_add(target(block).work()))
     }
