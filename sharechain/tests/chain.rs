@@ -4,13 +4,11 @@
 
 mod support;
 
-use sharechain::chain::Submission;
 use sharechain::error::{InvalidBlock, InvalidShare, ListedProblem, Missing, Refusal};
-use sharechain::pool::Source;
 use sharechain::share::{ShareId, includes_hash};
 use sharechain::store::ShareStore;
 use sharechain::units::{Height, Score, UnixTime};
-use support::{Mined, Rig, Want, Work, grind, owner};
+use support::{Mined, Rig, Want, Work, grind, owner, shuffle};
 
 /// The score that each owner has been credited with on the active branch.
 fn credited(rig: &Rig) -> Vec<(u8, u128)> {
@@ -43,7 +41,7 @@ fn a_share_on_a_block_that_lost_is_paid_all_the_same() {
     let mut rig = Rig::new();
     rig.block(1);
     let mut other = rig.newcomer();
-    copy_chain(&rig, &mut other);
+    rig.copy_to(&mut other);
     let b2 = rig.block(2);
     let on_b2 = rig.mine(Work::of(4), Want::Share);
     let s = rig.take(&on_b2).expect("valid").share.expect("new");
@@ -61,31 +59,6 @@ fn a_share_on_a_block_that_lost_is_paid_all_the_same() {
     assert!(listed.contains(&b2) && listed.contains(&s), "{listed:?}");
 }
 
-impl Rig {
-    /// A block a spacing later, not taken yet.
-    fn mine_next(&mut self, owner: u8) -> Mined {
-        self.now = self.now.saturating_add(self.chain.params().spacing);
-        self.mine(Work::of(owner), Want::Block)
-    }
-}
-
-/// Gives `to` all blocks of `from`'s active branch with their bodies.
-fn copy_chain(from: &Rig, to: &mut Rig) {
-    for height in 1..=from.chain.height().0 {
-        let id = from.chain.block_at(Height(height)).expect("active").id;
-        let Ok(block) = from.store.block(Height(height), &id);
-        let block = block.expect("saved");
-        let bodies: Vec<_> = block.listed.iter().map(|share| to.bind(share)).collect();
-        let submission = Submission {
-            includes: Some(bodies.iter().map(|body| body.id()).collect()),
-            share: to.bind(&block.share),
-            bodies,
-            source: Source(9),
-        };
-        to.submit(submission).expect("valid there, valid here").block.expect("a block");
-    }
-}
-
 #[test]
 fn a_newcomer_that_replays_the_bodies_has_the_same_chain_window_and_payouts() {
     let mut rig = Rig::new();
@@ -99,7 +72,7 @@ fn a_newcomer_that_replays_the_bodies_has_the_same_chain_window_and_payouts() {
         }
     }
     let mut other = rig.newcomer();
-    copy_chain(&rig, &mut other);
+    rig.copy_to(&mut other);
     assert_eq!(other.chain.tip(), rig.chain.tip());
     let tip = rig.chain.tip();
     assert_eq!(other.chain.ranking(&tip), rig.chain.ranking(&tip));
@@ -131,17 +104,6 @@ fn blocks_and_shares_in_any_order_give_the_same_tip_and_credits() {
         assert_eq!(other.chain.tip(), rig.chain.tip(), "seed {seed}");
         assert_eq!(credited(&other), credited(&rig), "seed {seed}");
         assert!(other.chain.waiting().is_empty(), "seed {seed}");
-    }
-}
-
-/// Fisher-Yates with a small generator, so that a failure names its seed.
-fn shuffle<T>(items: &mut [T], seed: u64) {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    for i in (1..items.len()).rev() {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        items.swap(i, usize::try_from(state % (i as u64 + 1)).expect("small"));
     }
 }
 

@@ -56,6 +56,12 @@ impl ShareChain {
         if let Some(change) = step.block {
             self.apply_block(change, &mut applied);
         }
+        for share in step.bodies {
+            if share.share().commitment.height >= self.oldest_share_kept() {
+                applied.released.extend(self.waiting.release(&Missing::Share(share.id())));
+                self.shares.insert(share);
+            }
+        }
         applied
     }
 

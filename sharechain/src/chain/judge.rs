@@ -6,7 +6,7 @@ use super::{Ranking, Selections, ShareChain};
 use crate::bitcoin_headers::{BitcoinContext, ContextError};
 use crate::coinbase::{self, CoinbaseInputs};
 use crate::error::{InvalidShare, Missing, Refusal};
-use crate::params::{FUTURE_DROP, MAX_HEADER_TIME_AHEAD, SHARE_FORK_DEPTH};
+use crate::params::{CHEAP_FORK_DEPTH, FUTURE_DROP, MAX_HEADER_TIME_AHEAD, SHARE_FORK_DEPTH};
 use crate::payout::{self, Payouts};
 use crate::pool::Source;
 use crate::share::{CoinbaseLink, Commitment, Share, ShareId};
@@ -41,6 +41,8 @@ pub struct Step {
     pub share: Option<VerifiedShare>,
     /// The block that it is, ready to be saved and applied.
     pub block: Option<ChangeSet>,
+    /// Shares that came with the block and are not in the pool yet: a reorganisation may want them there.
+    pub bodies: Vec<VerifiedShare>,
     /// Why it is not a block, when it was offered as one.
     pub not_a_block: Option<Refusal>,
 }
@@ -48,28 +50,32 @@ pub struct Step {
 impl ShareChain {
     /// Judges a submission by the clock `now`. Only caches and the list of invalid ids change.
     pub fn judge(&mut self, submission: &Submission, now: UnixTime) -> Result<Step, Refusal> {
-        let id = submission.share.id();
+        let bound = &submission.share;
+        let id = bound.id();
         if self.invalid.contains(&id) {
             return Err(Refusal::KnownInvalid);
         }
-        self.check_clock(&submission.share.share().commitment, now)?;
+        self.check_clock(&bound.share().commitment, now)?;
         let known = self.shares.get(&id).cloned();
-        let is_new = known.is_none();
-        let share = known.map_or_else(|| self.verify(submission.share.clone()), Ok)?;
-        let offered = submission.includes.as_ref().filter(|_| share.block_target().is_some());
-        let block = match offered {
-            Some(includes) if self.tree.find(&id).is_none() => {
-                Some(self.prepare(&share, includes, &submission.bodies))
-            }
-            _ => None,
-        };
-        let share = Some(share).filter(|share| is_new && share.is_share() && self.can_still_be_listed(share));
-        match block {
-            Some(Ok(block)) => Ok(Step { share, block: Some(block), not_a_block: None }),
-            Some(Err(refusal)) if share.is_none() => Err(refusal),
-            None if share.is_none() => Err(if is_new { Refusal::Behind } else { Refusal::Known }),
-            refused => Ok(Step { share, block: None, not_a_block: refused.and_then(Result::err) }),
+        let is_stored = self.tree.find(&id).is_some();
+        let offered = submission.includes.as_ref().filter(|_| bound.block_target().is_some() && !is_stored);
+        let keeps_share = known.is_none() && bound.is_share() && self.keeps(&bound.share().commitment);
+        let keeps_block = offered.is_some() && !self.is_cheap_fork(bound);
+        if !keeps_share && !keeps_block {
+            return Err(if known.is_some() || is_stored { Refusal::Known } else { Refusal::Behind });
         }
+        let share = known.map_or_else(|| self.verify(bound.clone()), Ok)?;
+        let block = match offered {
+            Some(includes) if keeps_block => Some(self.prepare(&share, includes, &submission.bodies)),
+            Some(_) => Some(Err(Refusal::Behind)),
+            None => None,
+        };
+        let (block, bodies, not_a_block) = match block {
+            Some(Ok((block, bodies))) => (Some(block), bodies, None),
+            Some(Err(refusal)) if !keeps_share => return Err(refusal),
+            refused => (None, Vec::new(), refused.and_then(Result::err)),
+        };
+        Ok(Step { share: Some(share).filter(|_| keeps_share), block, bodies, not_a_block })
     }
 
     /// Checks 3 to 6.
@@ -90,9 +96,6 @@ impl ShareChain {
             return Err(Refusal::Waits(Missing::Version(commitment.version)));
         }
         let base = self.tree.find(&commitment.base).ok_or(Refusal::Waits(Missing::Base(commitment.base)))?;
-        if !self.is_on_a_strong_branch(base) {
-            return Err(Refusal::Behind);
-        }
         self.check_against_base(base, bound.share_target(), commitment.height).map_err(Refusal::Share)?;
         let context = self.headers.context(&share.header).map_err(|error| match error {
             ContextError::UnknownPrevBlock(hash) => Refusal::Waits(Missing::PrevBlock(hash)),
@@ -165,20 +168,23 @@ impl ShareChain {
         Ok(())
     }
 
-    /// Whether a block is on the active branch, or on one with at least the work of the tip's ancestor 16 blocks back.
-    fn is_on_a_strong_branch(&self, place: Place) -> bool {
-        let tip = self.tree.tip();
-        let enough = self.work_back(tip, SHARE_FORK_DEPTH);
-        self.tree.is_active(place)
-            || self
-                .tree
-                .leaves()
-                .any(|leaf| self.tree.work(leaf) >= enough && self.tree.is_ancestor(place, leaf))
+    /// Whether a share that says this is kept for listing: a block after the tip could still list it, and its base is on
+    /// the active branch, on one with at least the work of the tip's ancestor 16 blocks back, or not known yet.
+    pub(super) fn keeps(&self, commitment: &Commitment) -> bool {
+        if commitment.height.saturating_add(self.params.include_depth) <= self.height() {
+            return false;
+        }
+        let Some(base) = self.tree.find(&commitment.base) else { return true };
+        let enough = self.work_back(self.tree.tip(), SHARE_FORK_DEPTH);
+        let is_strong = |leaf| self.tree.work(leaf) >= enough && self.tree.is_ancestor(base, leaf);
+        self.tree.is_active(base) || self.tree.leaves().any(is_strong)
     }
 
-    /// Whether a block after the tip could still list the share.
-    fn can_still_be_listed(&self, share: &VerifiedShare) -> bool {
-        share.share().commitment.height.saturating_add(self.params.include_depth) > self.height()
+    /// Whether a block would have less cumulative work than the tip's ancestor 120 blocks back. Unlike a share, it is
+    /// kept however weak its base's branch still is: that is how a branch from a long split catches up.
+    fn is_cheap_fork(&self, block: &Bound) -> bool {
+        let Some(parent) = self.tree.find(&block.share().commitment.parent) else { return false };
+        self.work_with(parent, block.block_target()) < self.work_back(self.tree.tip(), CHEAP_FORK_DEPTH)
     }
 }
 

@@ -4,7 +4,7 @@ use super::ShareChain;
 use super::summary::{BlockSummary, Freshness};
 use super::tree::Place;
 use crate::error::{InvalidBlock, ListedProblem, Missing, Refusal};
-use crate::params::{CHEAP_FORK_DEPTH, FRESHNESS_DEPTH};
+use crate::params::FRESHNESS_DEPTH;
 use crate::retarget::next_target;
 use crate::share::{Share, ShareBlock, ShareId, includes_hash};
 use crate::target::{Target, Work};
@@ -41,19 +41,16 @@ struct Position {
 }
 
 impl ShareChain {
-    /// Check 7 for a share that is offered as a block with this list.
+    /// Check 7 for a share that is offered as a block with this list. Gives the shares, too, that are new here.
     pub(super) fn prepare(
         &mut self,
         share: &VerifiedShare,
         includes: &[ShareId],
         bodies: &[Bound],
-    ) -> Result<ChangeSet, Refusal> {
+    ) -> Result<(ChangeSet, Vec<VerifiedShare>), Refusal> {
         let parent_id = share.share().commitment.parent;
         let parent = self.tree.find(&parent_id).ok_or(Refusal::Waits(Missing::Parent(parent_id)))?;
-        let work = self.work_with(parent, share);
-        if work < self.work_back(self.tree.tip(), CHEAP_FORK_DEPTH) {
-            return Err(Refusal::Behind);
-        }
+        let work = self.work_with(parent, share.block_target());
         let position = self.check_position(parent, share)?;
         if includes_hash(includes) != share.share().commitment.includes {
             return Err(Refusal::Block(InvalidBlock::Includes));
@@ -63,7 +60,10 @@ impl ShareChain {
         }
         let listed = self.find_listed(includes, bodies)?;
         self.check_listed(&position, &listed).map_err(Refusal::Block)?;
-        Ok(self.change_set(&position, share, &listed, work))
+        let change = self.change_set(&position, share, &listed, work);
+        let own = Some(share).filter(|share| share.is_share()).cloned();
+        let new = listed.into_iter().chain(own).filter(|share| self.shares.get(&share.id()).is_none());
+        Ok((change, new.collect()))
     }
 
     /// The block's own place: base, height, time, bits and freshness as its parent demands.
@@ -180,9 +180,9 @@ impl ShareChain {
         listable.map(VerifiedShare::id).take(most).collect()
     }
 
-    fn work_with(&self, parent: Place, share: &VerifiedShare) -> Work {
-        let own = share.block_target().map_or(Work::ZERO, Target::work);
-        self.tree.work(parent).saturating_add(own)
+    /// Cumulative work of a block with this target on `parent`.
+    pub(super) fn work_with(&self, parent: Place, target: Option<Target>) -> Work {
+        self.tree.work(parent).saturating_add(target.map_or(Work::ZERO, Target::work))
     }
 
     /// Cumulative work of the ancestor `depth` blocks before, zero when there are fewer.

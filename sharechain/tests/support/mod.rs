@@ -15,7 +15,7 @@ use sharechain::pool::Source;
 use sharechain::share::{Share, ShareHeader, ShareId, Tag};
 use sharechain::store::{MemoryStore, ShareStore};
 use sharechain::target::Target;
-use sharechain::units::{BitcoinHeight, UnixTime};
+use sharechain::units::{BitcoinHeight, Height, UnixTime};
 use sharechain::verify::Bound;
 
 /// The time at which every test begins.
@@ -238,11 +238,64 @@ impl Rig {
         self.take(&mined).expect("a valid share").share.expect("new")
     }
 
+    /// Mines a share block a spacing after the last, without taking it.
+    pub(crate) fn mine_next(&mut self, owner: u8) -> Mined {
+        self.now = self.now.saturating_add(self.chain.params().spacing);
+        self.mine(Work::of(owner), Want::Block)
+    }
+
     /// Mines and takes a share block, a spacing after the last.
     pub(crate) fn block(&mut self, owner: u8) -> ShareId {
-        self.now = self.now.saturating_add(self.chain.params().spacing);
-        let mined = self.mine(Work::of(owner), Want::Block);
-        self.take(&mined).expect("a valid share").block.expect("a valid block").id
+        self.extend(owner).1
+    }
+
+    /// The same, and gives what others need to take it too.
+    pub(crate) fn extend(&mut self, owner: u8) -> (Mined, ShareId) {
+        let mined = self.mine_next(owner);
+        let id = self.take(&mined).expect("a valid share").block.expect("a valid block").id;
+        (mined, id)
+    }
+
+    /// A saved block as it is sent to a node that may know none of the shares that it lists.
+    pub(crate) fn with_bodies(&self, id: &ShareId) -> Submission {
+        let height = self.chain.block(id).expect("in memory").height;
+        let Ok(block) = self.store.block(height, id);
+        let block = block.expect("saved");
+        let bodies: Vec<_> = block.listed.iter().map(|share| self.bind(share)).collect();
+        Submission {
+            includes: Some(bodies.iter().map(Bound::id).collect()),
+            share: self.bind(&block.share),
+            bodies,
+            source: Source(9),
+        }
+    }
+
+    /// Gives `to` all blocks of the active branch with their bodies.
+    pub(crate) fn copy_to(&self, to: &mut Self) {
+        for height in 1..=self.chain.height().0 {
+            let id = self.chain.block_at(Height(height)).expect("active").id;
+            if to.chain.block(&id).is_none() {
+                to.submit(self.with_bodies(&id)).expect("valid there, valid here").block.expect("a block");
+            }
+        }
+    }
+
+    /// Another node with the same active branch, clock and Bitcoin headers.
+    pub(crate) fn fork(&self) -> Self {
+        let mut other = self.newcomer();
+        self.copy_to(&mut other);
+        other
+    }
+}
+
+/// Fisher-Yates with a small generator, so that a failure names its seed.
+pub(crate) fn shuffle<T>(items: &mut [T], seed: u64) {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for i in (1..items.len()).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        items.swap(i, usize::try_from(state % (i as u64 + 1)).expect("small"));
     }
 }
 
