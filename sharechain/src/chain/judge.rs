@@ -137,14 +137,14 @@ impl ShareChain {
         height: BitcoinHeight,
     ) -> Option<Selections> {
         let payout_block = self.payout_block(base, height)?;
-        Some(self.desk.selections(&self.params, &self.tree, payout_block, (prev_block, height)))
+        self.desk.selections(&self.params, &self.tree, payout_block, (prev_block, height))
     }
 
     /// The scores that the coinbase of a share is shared out by; none when its base or payout block has been pruned.
     pub fn ranking_due(&mut self, share: &Share) -> Option<Ranking> {
         let base = self.tree.find(&share.commitment.base)?;
         let payout_block = self.payout_block(base, share.commitment.bitcoin_height)?;
-        Some(self.desk.ranking(&self.params, &self.tree, payout_block))
+        self.desk.ranking(&self.params, &self.tree, payout_block)
     }
 
     /// Whom the coinbase of a share pays, whose base is in memory; none when it or its payout block has been pruned.

@@ -141,16 +141,17 @@ impl ShareChain {
         self.tree.find(id).is_some_and(|place| self.tree.is_active(place))
     }
 
-    /// Scores by owner in the reward window at a block, largest first; empty at the chain id and where it is unknown.
+    /// Scores by owner in the reward window at a block, largest first; empty at the chain id. None where the block is
+    /// unknown or its window may reach into pruned blocks.
     pub fn ranking(&mut self, block: &ShareId) -> Option<Ranking> {
         let place = self.tree.find(block)?;
-        Some(self.desk.ranking(&self.params, &self.tree, place))
+        self.desk.ranking(&self.params, &self.tree, place)
     }
 
-    /// The reward window at a block of the chain.
+    /// The reward window at a block of the chain; none as for [`ShareChain::ranking`].
     pub fn window(&mut self, block: &ShareId) -> Option<&crate::window::Window> {
         let place = self.tree.find(block)?;
-        Some(self.desk.window_at(&self.params, &self.tree, place))
+        self.desk.window_at(&self.params, &self.tree, place)
     }
 
     /// Score per owner over the newest `blocks` of the active branch: what was credited there.

@@ -38,46 +38,56 @@ impl PayoutDesk {
         }
     }
 
-    /// The selections for a coinbase at this Bitcoin height on this prev_block, paid by the window at `payout_block`.
+    /// The selections for a coinbase at this Bitcoin height on this prev_block, paid by the window at `payout_block`;
+    /// none where that window reaches into blocks that have been pruned.
     pub(super) fn selections(
         &mut self,
         params: &ChainParams,
         tree: &BlockTree,
         payout_block: Place,
         (prev_block, height): (BlockHash, BitcoinHeight),
-    ) -> Selections {
+    ) -> Option<Selections> {
         let key = (tree.id(payout_block), prev_block, height);
         if let Some(selections) = self.selections.get(&key) {
-            return selections.clone();
+            return Some(selections.clone());
         }
-        let ranking = self.ranking(params, tree, payout_block);
+        let ranking = self.ranking(params, tree, payout_block)?;
         let selections = Arc::new(payout::select_all(params, &ranking, prev_block, height));
         self.selections.insert(key, selections.clone());
-        selections
+        Some(selections)
     }
 
     /// Scores by owner in the window at `payout_block`.
-    pub(super) fn ranking(&mut self, params: &ChainParams, tree: &BlockTree, payout_block: Place) -> Ranking {
+    pub(super) fn ranking(
+        &mut self,
+        params: &ChainParams,
+        tree: &BlockTree,
+        payout_block: Place,
+    ) -> Option<Ranking> {
         let id = tree.id(payout_block);
         if let Some(ranking) = self.rankings.get(&id) {
-            return ranking.clone();
+            return Some(ranking.clone());
         }
-        let ranking = Arc::new(self.window_at(params, tree, payout_block).ranked());
+        let ranking = Arc::new(self.window_at(params, tree, payout_block)?.ranked());
         self.rankings.insert(id, ranking.clone());
-        ranking
+        Some(ranking)
     }
 
     /// The reward window at `target`.
-    pub(super) fn window_at(&mut self, params: &ChainParams, tree: &BlockTree, target: Place) -> &Window {
+    pub(super) fn window_at(
+        &mut self,
+        params: &ChainParams,
+        tree: &BlockTree,
+        target: Place,
+    ) -> Option<&Window> {
         if target != self.at && !self.walk_to(tree, target) {
-            let blocks = usize::try_from(Window::useful_path(params)).unwrap_or(usize::MAX);
-            let mut path: Vec<_> =
-                tree.back_from(target, blocks).map(|block| block.credits.clone()).collect();
-            path.reverse();
-            self.window = Window::from_path(params, path);
+            (self.window, self.at) = match window_from(params, tree, target) {
+                Some(window) => (window, target),
+                // The walk may have moved the old one already.
+                None => (Window::new(params), Place::Root),
+            };
         }
-        self.at = target;
-        &self.window
+        (target == self.at).then_some(&self.window)
     }
 
     /// Must be called before blocks are pruned from the tree: the window may stand on one of them.
@@ -87,7 +97,8 @@ impl PayoutDesk {
         }
     }
 
-    /// Undoes and redoes blocks from where the window is; false when it is too far or has been pruned.
+    /// Undoes and redoes blocks from where the window is; false when it is too far or has been pruned, and then the
+    /// window may be anywhere.
     fn walk_to(&mut self, tree: &BlockTree, target: Place) -> bool {
         let Some(fork) = tree.common_ancestor(self.at, target) else { return false };
         let undo = tree.height(self.at).0.saturating_sub(tree.height(fork).0);
@@ -103,8 +114,18 @@ impl PayoutDesk {
         let mut path: Vec<_> = tree.back_from(target, steps).map(|block| block.credits.clone()).collect();
         path.reverse();
         path.into_iter().for_each(|credits| self.window.push(credits));
+        self.at = target;
         true
     }
+}
+
+/// The window at `target` built anew; none when so many blocks have been pruned that it might reach into them.
+fn window_from(params: &ChainParams, tree: &BlockTree, target: Place) -> Option<Window> {
+    let blocks = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let path: Vec<_> = tree.back_from(target, blocks(Window::useful_path(params))).collect();
+    let reaches_root = path.last().is_none_or(|oldest| oldest.parent == tree.id(Place::Root));
+    let is_enough = reaches_root || path.len() >= blocks(params.window_blocks);
+    is_enough.then(|| Window::from_path(params, path.into_iter().rev().map(|block| block.credits.clone())))
 }
 
 /// A map that keeps what was put in last.
