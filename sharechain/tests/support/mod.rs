@@ -280,10 +280,14 @@ impl Rig {
         }
     }
 
-    /// Another node with the same active branch, clock and Bitcoin headers.
+    /// Another node with the same active branch, shares, clock and Bitcoin headers.
     pub(crate) fn fork(&self) -> Self {
         let mut other = self.newcomer();
         self.copy_to(&mut other);
+        for share in self.chain.shares().iter() {
+            // Those that the blocks brought along are there, and some are too old to be listed any more.
+            let _ = other.submit(Submission::share(other.bind(share.share()), Source(9)));
+        }
         other
     }
 }
