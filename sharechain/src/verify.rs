@@ -84,7 +84,8 @@ impl Bound {
     pub fn new(params: &ChainParams, chain: ChainId, share: Share) -> Result<Self, BindError> {
         let share_target =
             Target::from_compact(share.commitment.share_bits).map_err(|_| BindError::ShareBits)?;
-        if share_target > params.easiest_share_target(params.easiest_target()) {
+        let easiest_block_target = params.easiest_target();
+        if share_target > params.easiest_share_target(easiest_block_target) {
             return Err(BindError::ShareBits);
         }
         if !share.link.rest().ends_with(&COMMITMENT_OUTPUT_HEAD) {
@@ -92,9 +93,11 @@ impl Bound {
         }
         let id = header_id(&share.full_header(chain));
         let meets_share = share_target.is_met_by(&id.0);
-        // Whatever bits a share claims, only those of a block count, and those are checked against the parent.
+        // Whatever bits a share claims, only those of a block count, and those are checked against the parent. No
+        // parent allows an easier target than the chain's easiest, and to meet one would prove no work.
+        let block_target = Target::from_compact(share.commitment.bits).ok();
         let block_target =
-            Target::from_compact(share.commitment.bits).ok().filter(|target| target.is_met_by(&id.0));
+            block_target.filter(|target| *target <= easiest_block_target && target.is_met_by(&id.0));
         if !meets_share && block_target.is_none() {
             return Err(BindError::NotBound);
         }

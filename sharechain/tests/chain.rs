@@ -8,7 +8,7 @@ use sharechain::error::{InvalidBlock, InvalidShare, ListedProblem, Missing, Refu
 use sharechain::share::{ShareId, includes_hash};
 use sharechain::store::ShareStore;
 use sharechain::units::{Height, Score, UnixTime};
-use support::{Mined, Rig, Want, Work, grind, owner, shuffle};
+use support::{Mined, Rig, Want, Work, altered, grind, owner, shuffle};
 
 /// The score that each owner has been credited with on the active branch.
 fn credited(rig: &Rig) -> Vec<(u8, u128)> {
@@ -107,18 +107,6 @@ fn blocks_and_shares_in_any_order_give_the_same_tip_and_credits() {
     }
 }
 
-/// Changes a mined share's commitment and mines it again, so that only the rule in question is broken.
-fn altered(
-    rig: &Rig,
-    mined: &Mined,
-    want: Want,
-    change: impl FnOnce(&mut sharechain::share::Commitment),
-) -> Mined {
-    let mut share = mined.share.clone();
-    change(&mut share.commitment);
-    Mined { share: grind(rig.chain.id(), share, want), includes: mined.includes.clone() }
-}
-
 fn refusal(rig: &mut Rig, mined: &Mined) -> Refusal {
     rig.take(mined).map(|applied| format!("{applied:?}")).expect_err("must be refused")
 }
@@ -194,7 +182,8 @@ fn each_rule_on_a_block_is_checked_and_what_breaks_it_is_still_a_share() {
         applied.not_a_block.expect("refused as a block")
     };
     let block = |broken| Refusal::Block(broken);
-    let easier = |c: &mut sharechain::share::Commitment| c.bits = c.share_bits;
+    let half = support::params().easiest_target().harder_by(2).to_compact();
+    let harder = |c: &mut sharechain::share::Commitment| c.bits = half;
     let rig2 = Rig::new();
     let id = rig2.chain.id();
     let change = |change: &dyn Fn(&mut sharechain::share::Commitment)| {
@@ -202,7 +191,7 @@ fn each_rule_on_a_block_is_checked_and_what_breaks_it_is_still_a_share() {
         change(&mut share.commitment);
         Mined { share: grind(id, share, Want::Block), includes: good.includes.clone() }
     };
-    assert_eq!(problem(&change(&easier)), block(InvalidBlock::Bits));
+    assert_eq!(problem(&change(&harder)), block(InvalidBlock::Bits));
     let parent = ShareId([4; 32]);
     assert_eq!(problem(&change(&|c| c.parent = parent)), Refusal::Waits(Missing::Parent(parent)));
     assert_eq!(problem(&change(&|c| c.time.0 -= 120)), block(InvalidBlock::Time));

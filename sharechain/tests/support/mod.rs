@@ -10,9 +10,9 @@ use sharechain::bitcoin_headers::HeaderTree;
 use sharechain::chain::{Applied, Draft, JobChoices, ShareChain, Submission};
 use sharechain::error::Refusal;
 use sharechain::owner::Owner;
-use sharechain::params::{ChainParams, Network};
+use sharechain::params::{ChainId, ChainParams, Network};
 use sharechain::pool::Source;
-use sharechain::share::{Share, ShareHeader, ShareId, Tag};
+use sharechain::share::{Share, ShareHeader, ShareId, Tag, header_id};
 use sharechain::store::{MemoryStore, ShareStore};
 use sharechain::target::Target;
 use sharechain::units::{BitcoinHeight, Height, UnixTime};
@@ -172,25 +172,36 @@ impl Rig {
     }
 
     pub(crate) fn mine_on(&mut self, draft: &Draft, work: Work, want: Want) -> Mined {
+        let tag = self.next_tag();
+        let share = self.job(draft, work, tag, draft.easiest_share_target);
+        Mined { share: grind(self.chain.id(), share, want), includes: draft.includes.to_vec() }
+    }
+
+    /// A tag that no other job has.
+    pub(crate) fn next_tag(&mut self) -> Tag {
         self.jobs += 1;
+        Tag::pushing(&self.jobs.to_le_bytes()).expect("eight bytes")
+    }
+
+    /// A share before it is mined.
+    pub(crate) fn job(&self, draft: &Draft, work: Work, tag: Tag, share_target: Target) -> Share {
         let choices = JobChoices {
             coinbase_value: work.value,
-            tag: Tag::pushing(&self.jobs.to_le_bytes()).expect("eight bytes"),
+            tag,
             witness_commitment: [3; 32],
-            share_target: draft.easiest_share_target,
+            share_target,
             owner: owner(work.owner),
             class: work.class,
         };
-        let (params, id) = (self.chain.params(), self.chain.id());
-        let made = draft.make(params, id, choices, self.now).expect("a class of the chain");
-        let share = Share {
+        let made = draft.make(self.chain.params(), self.chain.id(), choices, self.now);
+        let made = made.expect("a class of the chain");
+        Share {
             header: self.header(),
             extranonce: [0; 12],
             branch: vec![[9; 32]],
             link: made.link,
             commitment: made.commitment,
-        };
-        Mined { share: grind(id, share, want), includes: draft.includes.to_vec() }
+        }
     }
 
     pub(crate) fn bind(&self, share: &Share) -> Bound {
@@ -303,21 +314,36 @@ pub(crate) fn shuffle<T>(items: &mut [T], seed: u64) {
     }
 }
 
+/// Changes a mined share's commitment and mines it again, so that only the rule in question is broken.
+pub(crate) fn altered(
+    rig: &Rig,
+    mined: &Mined,
+    want: Want,
+    change: impl FnOnce(&mut sharechain::share::Commitment),
+) -> Mined {
+    let mut share = mined.share.clone();
+    change(&mut share.commitment);
+    Mined { share: grind(rig.chain.id(), share, want), includes: mined.includes.clone() }
+}
+
 /// Rolls the extranonce and the nonce until the hash is what is wanted.
-pub(crate) fn grind(chain: sharechain::params::ChainId, mut share: Share, want: Want) -> Share {
+pub(crate) fn grind(chain: ChainId, share: Share, want: Want) -> Share {
     let share_target = Target::from_compact(share.commitment.share_bits).expect("made by us");
     let block_target = Target::from_compact(share.commitment.bits).expect("made by us");
+    grind_until(chain, share, |hash| match want {
+        Want::Share => share_target.is_met_by(hash) && !block_target.is_met_by(hash),
+        Want::Block => block_target.is_met_by(hash),
+    })
+}
+
+/// Rolls the extranonce and the nonce until the hash will do.
+pub(crate) fn grind_until(chain: ChainId, mut share: Share, will_do: impl Fn(&[u8; 32]) -> bool) -> Share {
     for extranonce in 0_u32.. {
         share.extranonce[4..8].copy_from_slice(&extranonce.to_le_bytes());
         let mut header = share.full_header(chain);
         for nonce in 0..4_096 {
             header.nonce = nonce;
-            let hash = header.block_hash().to_byte_array();
-            let found = match want {
-                Want::Share => share_target.is_met_by(&hash) && !block_target.is_met_by(&hash),
-                Want::Block => block_target.is_met_by(&hash),
-            };
-            if found {
+            if will_do(&header_id(&header).0) {
                 share.header.nonce = nonce;
                 return share;
             }
