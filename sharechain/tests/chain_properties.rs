@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 use support::{Mined, Rig, Want, Work, owner, params, shuffle};
 
 const MINERS: usize = 3;
+/// Whom they mine for.
+const OWNERS: [u8; MINERS] = [10, 11, 12];
 
 /// What happens next.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +109,7 @@ impl World {
 
     fn finds(&mut self, miner: usize, want: Want) {
         let rig = &mut self.miners[miner];
-        let mined = rig.mine(Work::of(10 + miner as u8), want);
+        let mined = rig.mine(Work::of(OWNERS[miner]), want);
         let applied = rig.take(&mined).expect("one's own work is valid");
         assert_eq!(applied.block.is_some(), want == Want::Block);
         for (other, unheard) in self.unheard.iter_mut().enumerate() {
@@ -159,7 +161,7 @@ fn settle(rig: &mut Rig, found: &[Mined], seed: u64) {
     let bodies: BTreeMap<_, _> =
         found.iter().map(|mined| rig.bind(&mined.share)).map(|b| (b.id(), b)).collect();
     let listed = |mined: &Mined| mined.includes.iter().map(|id| bodies[id].clone()).collect();
-    while found.iter().fold(false, |any, mined| hears(rig, mined, listed(mined)) || any) {}
+    while found.iter().filter(|mined| hears(rig, mined, listed(mined))).count() > 0 {}
 }
 
 /// All that a node would pay and say on its tip.
