@@ -437,7 +437,10 @@ impl Decode for ShareBlock {
         if count.saturating_mul(MIN_SHARE) > reader.remaining() {
             return Err(DecodeError::Truncated("listed shares"));
         }
-        let listed = (0..count).map(|_| Share::decode(reader)).collect::<Result<_, _>>()?;
+        let mut listed = Vec::with_capacity(count);
+        for _ in 0..count {
+            listed.push(Share::decode(reader)?);
+        }
         Ok(Self { share, listed })
     }
 }
