@@ -21,13 +21,12 @@
 use crate::api;
 use crate::bitcoin::client::{BitcoinClient, HeaderLookup, Timings, Upstream};
 use crate::bitcoin::embedded::Embedded;
-use crate::bitcoin::endpoint::{Credentials, Endpoint};
 use crate::bitcoin::rpc::{BitcoindRpc, Patience};
 use crate::bitcoin::submit::BlockOutcome;
 use crate::bitcoin::{MAX_HEADERS, client::Health};
 use crate::chain::open::OpenError;
 use crate::chain::{self, ChainHandle};
-use crate::config::{Bitcoind, Config, RpcAuth};
+use crate::config::{Bitcoind, Config};
 use crate::store::{OpenStore, SledStore, StoreError};
 use crate::stratum::outbox::Outbox;
 use crate::stratum::server::{self, Limits, Server};
@@ -65,8 +64,6 @@ const MAX_SESSIONS: usize = 10_000;
 const RETRY: Duration = Duration::from_secs(2);
 /// How long a task may take to end after the stop.
 const FAREWELL: Duration = Duration::from_secs(15);
-/// The store within the data folder.
-pub const STORE_FOLDER: &str = "sharechain";
 
 /// A running node.
 pub struct Node {
@@ -282,7 +279,7 @@ async fn patience(stop: &CancellationToken) {
 }
 
 fn open_store(config: &Config) -> anyhow::Result<SledStore> {
-    let path = config.place.data_dir.join(STORE_FOLDER);
+    let path = config.place.store_dir();
     std::fs::create_dir_all(&config.place.data_dir)
         .with_context(|| format!("the data folder {} cannot be made", config.place.data_dir.display()))?;
     let opened = OpenStore {
@@ -315,15 +312,8 @@ pub fn upstreams(config: &Config) -> anyhow::Result<Vec<Upstream>> {
 }
 
 fn upstream(bitcoind: &Bitcoind) -> Upstream {
-    let endpoint = Endpoint::new(&bitcoind.host, bitcoind.port, &bitcoind.path);
-    let credentials = match &bitcoind.auth {
-        RpcAuth::Cookie(path, _) => Credentials::Cookie(path.clone()),
-        RpcAuth::Password { user, password } => {
-            Credentials::UserPassword { user: user.clone(), password: password.reveal().to_owned() }
-        }
-    };
     Upstream {
-        backend: Arc::new(BitcoindRpc::new(endpoint, credentials, Patience::default())),
+        backend: Arc::new(BitcoindRpc::new(bitcoind.endpoint(), bitcoind.credentials(), Patience::default())),
         zmq: bitcoind.zmq.as_ref().map(|url| url.as_str().to_owned()),
     }
 }
