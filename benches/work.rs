@@ -64,7 +64,6 @@ fn template_to_notify_for_1000_connections(bencher: Bencher<'_, '_>) {
             share_target: draft.easiest_share_target,
             draft: draft.clone(),
             clean: true,
-            now: rig.now,
         };
         let key = SeriesKey { owner: rig::owner(1), class: 11 };
         let job = maker.job(&round, key).expect("a job");

@@ -10,8 +10,7 @@
 //! | `clock` | every second | shares that were ahead of the clock |
 //! | `builder` | templates, chain state | jobs |
 //! | `stratum` | miners | candidates; Bitcoin blocks straight to `bitcoin` |
-//! | `finder` | candidates | submissions |
-//! | `solutions` | found Bitcoin blocks | the chain's store |
+//! | `finder` | candidates | submissions; found Bitcoin blocks to be kept |
 //! | `outcomes` | outcomes of submitted blocks | the log |
 //! | `health` | Bitcoin health | whether miners are served, the log |
 //! | `api` | requests on loopback | questions to the chain |
@@ -39,7 +38,6 @@ use crate::work::job::JobIds;
 use crate::work::series::SeriesRegister;
 use crate::work::share_rate::ShareCount;
 use anyhow::{Context, anyhow};
-use bitcoin::CompactTarget;
 use bitcoin::block::Header;
 use sharechain::bitcoin_headers::first_ancestor_height;
 use sharechain::params::{ChainParams, Network, embedded_genesis};
@@ -185,7 +183,6 @@ impl Node {
         tasks.spawn_until_stop("clock", tick(chain.clone()));
         tasks.spawn("builder", builder.run(tasks.stop.child_token()));
         tasks.spawn("finder", finder.clone().run(candidates));
-        tasks.spawn_until_stop("solutions", keep_solutions(finder.found(), chain.clone()));
         tasks.spawn_until_stop("outcomes", log_outcomes(bitcoin.outcomes()));
         tasks.spawn_until_stop("health", follow_health(bitcoin.health(), open_sender));
         tasks.spawn("stratum", server.run(miners, tasks.stop.child_token()));
@@ -208,6 +205,11 @@ impl Node {
     /// The Bitcoin blocks that this node's miners find from now on.
     pub fn found(&self) -> broadcast::Receiver<Arc<Solution>> {
         self.finder.found()
+    }
+
+    /// Done when something essential has ended, so that the node is going down.
+    pub async fn failed(&self) {
+        self.tasks.stop.cancelled().await;
     }
 
     /// What becomes of the blocks that are submitted.
@@ -305,7 +307,7 @@ async fn bind_api(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// The back ends that a configuration names.
 pub fn upstreams(config: &Config) -> anyhow::Result<Vec<Upstream>> {
     if let Network::Embedded { bits } = config.place.params.network {
-        let embedded = Embedded::new(CompactTarget::from_consensus(bits), embedded_genesis(bits).time)?;
+        let embedded = Embedded::new(embedded_genesis(bits))?;
         return Ok(vec![Upstream { backend: Arc::new(embedded), zmq: None }]);
     }
     Ok(config.bitcoinds.iter().map(upstream).collect())
@@ -350,20 +352,6 @@ async fn tick(chain: ChainHandle) {
         seconds.tick().await;
         if chain.tick().await.is_err() {
             return;
-        }
-    }
-}
-
-async fn keep_solutions(mut found: broadcast::Receiver<Arc<Solution>>, chain: ChainHandle) {
-    loop {
-        match found.recv().await {
-            Ok(solution) => {
-                if chain.keep_solution(Solution::clone(&solution)).await.is_err() {
-                    return;
-                }
-            }
-            Err(RecvError::Lagged(missed)) => error!(missed, "found Bitcoin blocks were not written down"),
-            Err(RecvError::Closed) => return,
         }
     }
 }

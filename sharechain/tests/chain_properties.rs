@@ -176,8 +176,7 @@ fn opinion(rig: &mut Rig) -> impl PartialEq + use<> {
         owner: owner(99),
         class: 38,
     };
-    let made =
-        draft.make(rig.chain.params(), rig.chain.id(), choices, rig.now).expect("a class of the chain");
+    let made = draft.make(rig.chain.params(), rig.chain.id(), choices).expect("a class of the chain");
     let credited = rig.chain.credited_since(u32::MAX);
     let blocks: Vec<_> = (1..=rig.chain.height().0).map(|h| rig.chain.block_at(Height(h)).cloned()).collect();
     (rig.chain.ranking(&tip), draft.selections, made.payouts, made.commitment, credited, blocks)

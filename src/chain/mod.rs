@@ -15,6 +15,7 @@ use bitcoin::block::Header;
 use sharechain::bitcoin_headers::ContextError;
 use sharechain::chain::{BlockSummary, Draft, Reorganisation, Submission};
 use sharechain::error::Refusal;
+use sharechain::pool::Source;
 use sharechain::share::{ShareHeader, ShareId};
 use sharechain::store::Solution;
 use sharechain::units::{Height, Score, UnixTime};
@@ -28,6 +29,9 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 pub const QUEUE: usize = 4_096;
 /// Events that a slow listener may be behind before it misses some.
 pub const EVENTS: usize = 1_024;
+
+/// The source of everything that this node's own miners find.
+pub const OWN_MINERS: Source = Source(0);
 
 /// The clock of this machine, where the chain needs one.
 pub fn now() -> UnixTime {

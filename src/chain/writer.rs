@@ -1,6 +1,6 @@
 //! The writer thread: the one owner of the share chain and its store.
 
-use super::{ChainEvent, ChainState, Command, HeadersTaken, Reader, Taken, now};
+use super::{ChainEvent, ChainState, Command, HeadersTaken, OWN_MINERS, Reader, Taken, now};
 use bitcoin::block::Header;
 use sharechain::chain::{ShareChain, Submission};
 use sharechain::error::{Blame, Missing, Refusal};
@@ -45,6 +45,8 @@ impl<S: ShareStore> Writer<S> {
                 Command::Stop => break,
             }
         }
+        // The saved shares are judged again at the next start, by these headers among others.
+        self.store.commit_headers(self.chain.unsaved_headers())?;
         self.store.commit_shares(self.chain.shares().iter().map(|share| &**share.share()))
     }
 
@@ -89,6 +91,9 @@ impl<S: ShareStore> Writer<S> {
             block: step.block.as_ref().map(|change| change.summary.height),
             not_a_block: step.not_a_block.clone(),
         };
+        if let Some(refusal) = &step.not_a_block {
+            log_refusal(refusal, &submission);
+        }
         if let Some(Refusal::Waits(missing)) = &step.not_a_block {
             self.hold(submission, missing.clone());
         }
@@ -153,6 +158,13 @@ impl<S: ShareStore> Writer<S> {
 fn log_refusal(refusal: &Refusal, submission: &Submission) {
     let id = submission.share.id();
     match refusal.blame() {
+        _ if submission.source == OWN_MINERS && *refusal != Refusal::Known => {
+            warn!(share = %id, "a share of this node's own miners was not taken: {refusal}");
+        }
+        // Nothing that this node does helps: its operator must know.
+        Blame::Nobody if matches!(refusal, Refusal::Waits(Missing::Version(_))) => {
+            warn!(share = %id, "not taken: {refusal}")
+        }
         Blame::Sender => warn!(share = %id, source = submission.source.0, "refused: {refusal}"),
         Blame::Nobody => debug!(share = %id, source = submission.source.0, "not taken: {refusal}"),
     }

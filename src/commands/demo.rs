@@ -160,6 +160,7 @@ impl Watch<'_> {
         while enough.is_none_or(|enough| count < enough) {
             tokio::select! {
                 _ = progress.tick() => self.print_progress(count).await?,
+                () = self.node.failed() => anyhow::bail!("the node has stopped; its log says why"),
                 solution = found.recv() => match solution {
                     Ok(solution) => waiting.push(solution),
                     Err(RecvError::Lagged(_)) => {}

@@ -155,11 +155,10 @@ impl Builder {
     /// New jobs for every series.
     async fn round(&self, memory: &mut Memory, template: Arc<Template>) -> Result<(), NoJobs> {
         self.headers.ensure(template.prev_block).await?;
-        let now = now();
         let header = ShareHeader {
             version: bitcoin::block::Version::from_consensus(template.version),
             prev_block: template.prev_block,
-            time: now.0.max(template.min_time),
+            time: self.header_time(&template),
             bits: template.bits,
             nonce: 0,
         };
@@ -180,7 +179,6 @@ impl Builder {
             clean: memory.prev_block != Some(header.prev_block),
             header,
             draft,
-            now,
         };
         memory.prev_block = Some(header.prev_block);
         let series = self.series.live();
@@ -190,5 +188,13 @@ impl Builder {
             sender.send_replace(Some(Arc::new(job)));
         }
         Ok(())
+    }
+
+    /// The present, but where the required target depends on the time (BIP94's networks), the time that bitcoind gave the
+    /// template's target for.
+    fn header_time(&self, template: &Template) -> u32 {
+        let by_time = self.params.network.rules().min_difficulty_blocks;
+        let time = if by_time { template.current_time } else { now().0 };
+        time.max(template.min_time)
     }
 }

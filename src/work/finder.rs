@@ -6,20 +6,17 @@ use super::job::Candidate;
 use super::outbox::BlockSink;
 use super::share_rate::ShareCount;
 use crate::bitcoin::submit::{BlockSubmitter, FoundBlock};
-use crate::chain::ChainHandle;
+use crate::chain::{ChainHandle, OWN_MINERS, Stopped};
 use bitcoin::consensus::encode;
 use sharechain::chain::Submission;
 use sharechain::coinbase;
 use sharechain::params::{ChainId, ChainParams};
-use sharechain::pool::Source;
 use sharechain::store::Solution;
 use sharechain::verify::{BindError, Bound};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc};
 use tracing::{error, info};
 
-/// The source of everything that this node's own miners find.
-pub const OWN_MINERS: Source = Source(0);
 /// Found Bitcoin blocks that a slow listener may be behind.
 const FOUND: usize = 64;
 
@@ -53,14 +50,24 @@ impl Finder {
     /// Hands to the chain what sessions find, until they are all gone or the chain stops.
     pub async fn run(self: Arc<Self>, mut candidates: mpsc::Receiver<Candidate>) {
         while let Some(candidate) = candidates.recv().await {
-            match self.submission(&candidate) {
-                Ok(submission) => {
-                    self.count.add();
-                    if self.chain.offer(submission).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => error!(share = %candidate.id, "BUG: a share of our own does not bind: {error}"),
+            if self.pass_on(&candidate).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn pass_on(&self, candidate: &Candidate) -> Result<(), Stopped> {
+        if candidate.judge().bitcoin_block {
+            self.chain.keep_solution(solution(candidate)).await?;
+        }
+        match self.submission(candidate) {
+            Ok(submission) => {
+                self.count.add();
+                self.chain.offer(submission).await
+            }
+            Err(error) => {
+                error!(share = %candidate.id, "BUG: a share of our own does not bind: {error}");
+                Ok(())
             }
         }
     }
@@ -90,8 +97,15 @@ impl BlockSink for Finder {
         let (hash, height) = (candidate.header.block_hash(), job.template().height);
         info!(%hash, height = height.0, "BITCOIN BLOCK FOUND, submitting it");
         self.blocks.submit(FoundBlock { hash, height, bytes: job.template().block(&header, &coinbase) });
-        let solution = Solution { header: candidate.header, coinbase: serialized, share: candidate.share() };
         // An error means that nobody listens.
-        let _ = self.found.send(Arc::new(solution));
+        let _ = self.found.send(Arc::new(solution(candidate)));
+    }
+}
+
+fn solution(candidate: &Candidate) -> Solution {
+    Solution {
+        header: candidate.header,
+        coinbase: candidate.job.coinbase(&candidate.extranonce),
+        share: candidate.share(),
     }
 }

@@ -4,13 +4,13 @@ use crate::bitcoin::client::HeaderLookup;
 use crate::bitcoin::{BackendError, MAX_HEADERS};
 use crate::chain::{ChainEvent, ChainHandle, Stopped};
 use bitcoin::BlockHash;
-use bitcoin::block::Header;
+use sharechain::bitcoin_headers::HeaderError;
 use sharechain::units::BitcoinHeight;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-/// Most headers walked back one by one from an unknown block: a fork of Bitcoin deeper than that is met by heights.
+/// Most headers walked back one by one from an unknown block that is not on bitcoind's best chain.
 const MAX_WALK: usize = 144;
 
 /// Brings Bitcoin headers from bitcoind to the share chain.
@@ -47,22 +47,44 @@ impl HeaderFeed {
     }
 
     /// Brings all headers of bitcoind's best chain that are not known yet.
+    ///
+    /// Begins after the best header known here; where bitcoind's chain forks off below it, further and further back.
     pub async fn catch_up(&self) -> Result<Result<(), BackendError>, Stopped> {
+        let (best, first) = self
+            .chain
+            .read(|reader| {
+                (reader.chain.headers().best().height.0, reader.chain.params().first_bitcoin_block.0.0)
+            })
+            .await?;
+        let (mut next, mut step) = (best.saturating_add(1), 1_u32);
         loop {
-            let best = self.chain.read(|reader| reader.chain.headers().best().height).await?;
-            let next = BitcoinHeight(best.0.saturating_add(1));
-            let headers = match self.bitcoin.headers(next, MAX_HEADERS).await {
+            let headers = match self.bitcoin.headers(BitcoinHeight(next), MAX_HEADERS).await {
                 Ok(headers) => headers,
                 Err(error) => return Ok(Err(error)),
             };
-            let Some(last) = headers.last().map(Header::block_hash) else { return Ok(Ok(())) };
-            let count = headers.len();
+            let count = u32::try_from(headers.len()).unwrap_or(u32::MAX);
             let taken = self.chain.add_headers(headers).await?;
-            if taken.refused.is_some() {
-                // bitcoind's best chain forks off below our best: walk back from its newest instead.
-                return self.fetch(last).await;
+            match taken.refused {
+                Some(HeaderError::UnknownParent { .. })
+                    if taken.known == 0 && next > first.saturating_add(1) =>
+                {
+                    next = next.saturating_sub(step).max(first.saturating_add(1));
+                    step = step.saturating_mul(2);
+                }
+                Some(refused) => {
+                    warn!(from = next, "a Bitcoin header from bitcoind was refused: {refused}");
+                    return Ok(Ok(()));
+                }
+                None => {
+                    if count > 0 {
+                        info!(from = next, count, "Bitcoin headers read");
+                    }
+                    if count < MAX_HEADERS {
+                        return Ok(Ok(()));
+                    }
+                    next = next.saturating_add(count);
+                }
             }
-            info!(from = next.0, count, "Bitcoin headers read");
         }
     }
 

@@ -9,7 +9,6 @@ use sharechain::owner::Owner;
 use sharechain::params::{ChainId, ChainParams};
 use sharechain::share::{COINBASE_SUFFIX_LEN, ShareHeader, Tag};
 use sharechain::target::Target;
-use sharechain::units::UnixTime;
 use sharechain::verify::Targets;
 use std::sync::Arc;
 use thiserror::Error;
@@ -43,8 +42,6 @@ pub struct Round {
     pub share_target: Target,
     /// Whether miners must drop what they are doing.
     pub clean: bool,
-    /// The present.
-    pub now: UnixTime,
 }
 
 /// Why no job can be made.
@@ -104,7 +101,7 @@ impl JobMaker {
             owner,
             class,
         };
-        let made = round.draft.make(&self.params, self.chain, choices, round.now).ok_or(NoJob::Coinbase)?;
+        let made = round.draft.make(&self.params, self.chain, choices).ok_or(NoJob::Coinbase)?;
         let read = |bits| Target::from_compact(bits).unwrap_or(Target::MIN);
         let targets = Targets {
             network: round.draft.context.network_target,

@@ -8,6 +8,8 @@ use bitcoin::{
 };
 use commonwork::bitcoin::{Backend, Verdict, embedded::Embedded};
 
+use sharechain::params::embedded_genesis;
+
 use super::rpc::client;
 use crate::support::{
     bitcoind::BitcoinD,
@@ -74,8 +76,8 @@ fn bad_blocks() -> Vec<(&'static str, Change)> {
 async fn both_refuse_the_same_blocks_for_the_same_reasons() {
     let daemon = BitcoinD::regtest();
     // The same target as on regtest, and the time of its genesis block.
-    let embedded =
-        Embedded::new(CompactTarget::from_consensus(0x207f_ffff), 1_296_688_602).expect("a target");
+    let genesis = bitcoin::block::Header { time: 1_296_688_602, ..embedded_genesis(0x207f_ffff) };
+    let embedded = Embedded::new(genesis).expect("a target");
     let backends: [&dyn Backend; 2] = [&client(&daemon), &embedded];
     for backend in backends {
         for height in 1..=3_u8 {

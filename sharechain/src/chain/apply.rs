@@ -9,9 +9,10 @@ use crate::error::{Missing, Refusal};
 use crate::params::{ALARM_REORG_DEPTH, MAX_REORG_DEPTH};
 use crate::share::ShareId;
 use crate::target::Work;
-use crate::units::UnixTime;
+use crate::units::{BitcoinHeight, UnixTime};
 use crate::verify::VerifiedShare;
 use bitcoin::block::Header;
+use std::collections::BTreeSet;
 
 /// What a step did.
 #[derive(Debug, Default)]
@@ -122,7 +123,14 @@ impl ShareChain {
 
     /// Takes in a Bitcoin header; what waited for it is released. It is saved with the next block.
     pub fn add_header(&mut self, header: Header) -> Result<Vec<Submission>, HeaderError> {
-        if self.headers.insert(header)? == Inserted::Known {
+        let inserted = match self.headers.insert(header) {
+            Err(HeaderError::TooManyStale) => {
+                self.prune_headers();
+                self.headers.insert(header)?
+            }
+            inserted => inserted?,
+        };
+        if inserted == Inserted::Known {
             return Ok(Vec::new());
         }
         let hash = header.block_hash();
@@ -130,6 +138,19 @@ impl ShareChain {
             self.unsaved_headers.push((info.height, header));
         }
         Ok(self.waiting.release(&Missing::PrevBlock(hash)))
+    }
+
+    /// Forgets stale Bitcoin branches that no block and no share names.
+    fn prune_headers(&mut self) {
+        let blocks = self.tree.iter().map(|block| block.prev_block);
+        let shares = self.shares.iter().map(|share| share.share().header.prev_block);
+        let named: BTreeSet<_> = blocks.chain(shares).collect();
+        self.headers.prune(|hash| named.contains(hash));
+    }
+
+    /// Bitcoin headers that no change set has saved yet.
+    pub fn unsaved_headers(&self) -> &[(BitcoinHeight, Header)] {
+        &self.unsaved_headers
     }
 
     /// What waited for a time that has come.

@@ -34,7 +34,7 @@ pub struct Draft {
     /// The payout selection of each class, in the order of the chain's classes.
     pub selections: Selections,
     retarget: Option<RetargetInput>,
-    least_time: UnixTime,
+    time: UnixTime,
     includes_hash: [u8; 32],
 }
 
@@ -64,7 +64,8 @@ impl ShareChain {
         let base = self.base_of(parent).unwrap_or(parent);
         let selections = self.due(base, header.prev_block, context.height).unwrap_or_default();
         let least_time = self.least_time(parent);
-        let includes = self.listable(now.max(least_time));
+        let time = now.max(least_time);
+        let includes = self.listable(time);
         let freshness = self.tree.get(parent).map(|block| block.freshness).unwrap_or_default();
         let base_target = self.base_target(base);
         Ok(Draft {
@@ -77,7 +78,7 @@ impl ShareChain {
             context,
             selections,
             retarget: self.retarget_input(parent),
-            least_time,
+            time,
             includes_hash: includes_hash(&includes),
             includes: Arc::new(includes),
         })
@@ -100,17 +101,11 @@ pub struct Made {
 }
 
 impl Draft {
-    /// A job made at `now`; none when the class is not one of the chain's or the choices make too long a coinbase.
-    pub fn make(
-        &self,
-        params: &ChainParams,
-        chain: ChainId,
-        choices: JobChoices,
-        now: UnixTime,
-    ) -> Option<Made> {
+    /// A job of the draft's time; none when the class is not one of the chain's or the choices make too long a coinbase.
+    pub fn make(&self, params: &ChainParams, chain: ChainId, choices: JobChoices) -> Option<Made> {
         let class = params.classes.iter().position(|class| *class == choices.class)?;
         let payouts = payout::split(self.selections.get(class)?, choices.coinbase_value, choices.owner);
-        let commitment = self.commitment(params, choices, now);
+        let commitment = self.commitment(params, choices);
         let coinbase_prefix = coinbase::prefix(&CoinbaseInputs {
             bitcoin_height: commitment.bitcoin_height,
             tag: &commitment.tag,
@@ -121,8 +116,7 @@ impl Draft {
         Some(Made { commitment_hash: commitment.hash(chain), commitment, coinbase_prefix, link, payouts })
     }
 
-    fn commitment(&self, params: &ChainParams, choices: JobChoices, now: UnixTime) -> Commitment {
-        let time = now.max(self.least_time);
+    fn commitment(&self, params: &ChainParams, choices: JobChoices) -> Commitment {
         let share_target = choices.share_target.clamp(self.base_target, self.easiest_share_target);
         Commitment {
             version: VERSION,
@@ -134,8 +128,8 @@ impl Draft {
             parent: self.parent,
             base: self.base,
             height: self.height,
-            time,
-            bits: next_target(params, self.retarget.as_ref(), time).to_compact(),
+            time: self.time,
+            bits: next_target(params, self.retarget.as_ref(), self.time).to_compact(),
             share_bits: share_target.to_compact(),
             owner: choices.owner,
             class: choices.class,

@@ -48,16 +48,17 @@ impl ShareChain {
         includes: &[ShareId],
         bodies: &[Bound],
     ) -> Result<(ChangeSet, Vec<VerifiedShare>), Refusal> {
-        let parent_id = share.share().commitment.parent;
-        let parent = self.tree.find(&parent_id).ok_or(Refusal::Waits(Missing::Parent(parent_id)))?;
-        let work = self.work_with(parent, share.block_target());
-        let position = self.check_position(parent, share)?;
+        // Before anything may wait: a forged list must not take the place of the right one in the waiting pool.
         if includes_hash(includes) != share.share().commitment.includes {
             return Err(Refusal::Block(InvalidBlock::Includes));
         }
         if includes.len() > usize::try_from(self.params.max_listed).unwrap_or(usize::MAX) {
             return Err(Refusal::Block(InvalidBlock::TooManyListed));
         }
+        let parent_id = share.share().commitment.parent;
+        let parent = self.tree.find(&parent_id).ok_or(Refusal::Waits(Missing::Parent(parent_id)))?;
+        let work = self.work_with(parent, share.block_target());
+        let position = self.check_position(parent, share)?;
         let listed = self.find_listed(includes, bodies)?;
         self.check_listed(&position, &listed).map_err(Refusal::Block)?;
         let change = self.change_set(&position, share, &listed, work);

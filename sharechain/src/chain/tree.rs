@@ -83,6 +83,11 @@ impl BlockTree {
         self.node(place)?.parent
     }
 
+    /// All blocks, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &BlockSummary> {
+        self.nodes.iter().flatten().map(|node| &node.summary)
+    }
+
     /// The blocks without children.
     pub(super) fn leaves(&self) -> impl Iterator<Item = Place> {
         self.leaves.iter().map(|slot| Place::At(*slot))

@@ -193,7 +193,7 @@ impl Rig {
             owner: owner(work.owner),
             class: work.class,
         };
-        let made = draft.make(self.chain.params(), self.chain.id(), choices, self.now);
+        let made = draft.make(self.chain.params(), self.chain.id(), choices);
         let made = made.expect("a class of the chain");
         Share {
             header: self.header(),

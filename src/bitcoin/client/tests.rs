@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bitcoin::{Block, CompactTarget, consensus::serialize};
+use bitcoin::{Block, consensus::serialize};
 
 use super::*;
 use crate::bitcoin::{
@@ -92,8 +92,9 @@ impl Backend for Switch {
 }
 
 fn embedded() -> Arc<Embedded> {
-    let bits = CompactTarget::from_consensus(0x207f_ffff);
-    Arc::new(Embedded::with_clock(bits, 1_700_000_000, Box::new(|| 1_700_000_100)).expect("regtest's target"))
+    let genesis = sharechain::params::embedded_genesis(0x207f_ffff);
+    let clock = Box::new(|| 1_700_000_100);
+    Arc::new(Embedded::with_clock(genesis, clock).expect("regtest's target"))
 }
 
 fn start(switches: &[&Arc<Switch>]) -> (BitcoinClient, CancellationToken) {

@@ -11,12 +11,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use bitcoin::{
-    Block, BlockHash, CompactTarget, TxMerkleNode,
-    block::{Header, Version},
-    consensus::deserialize,
-    hashes::Hash as _,
-};
+use bitcoin::{Block, BlockHash, block::Header, consensus::deserialize};
 use sharechain::{
     target::{BadCompactTarget, Target},
     units::BitcoinHeight,
@@ -65,45 +60,27 @@ struct Node {
 }
 
 impl Embedded {
-    /// A chain whose every block has the network target `bits`, on the clock of this machine.
-    pub fn new(bits: CompactTarget, genesis_time: u32) -> Result<Self, BadCompactTarget> {
+    /// A chain that begins with this header, whose target all blocks have, on the clock of this machine.
+    pub fn new(genesis: Header) -> Result<Self, BadCompactTarget> {
         let clock = || {
             let since = SystemTime::now().duration_since(UNIX_EPOCH);
             since.map_or(0, |since| u32::try_from(since.as_secs()).unwrap_or(u32::MAX))
         };
-        Self::with_clock(bits, genesis_time, Box::new(clock))
+        Self::with_clock(genesis, Box::new(clock))
     }
 
     /// The same on a given clock.
-    pub fn with_clock(
-        bits: CompactTarget,
-        genesis_time: u32,
-        clock: Clock,
-    ) -> Result<Self, BadCompactTarget> {
+    pub fn with_clock(genesis: Header, clock: Clock) -> Result<Self, BadCompactTarget> {
+        let (bits, hash) = (genesis.bits, genesis.block_hash());
         let target = Target::from_compact(bits)?;
         tracing::warn!(
             "mining on the embedded chain: it exists in this process only, for trying out; nothing that is \
              mined here is worth anything"
         );
-        let header = Self::genesis(bits, genesis_time);
-        let hash = header.block_hash();
-        let genesis = Node { header, height: 0, has_block: true };
-        let chain = Chain { blocks: HashMap::from([(hash, genesis)]), best: vec![hash], bare_headers: 0 };
+        let node = Node { header: genesis, height: 0, has_block: true };
+        let chain = Chain { blocks: HashMap::from([(hash, node)]), best: vec![hash], bare_headers: 0 };
         let rules = Rules { bits, target };
         Ok(Self { rules, clock, chain: Mutex::new(chain), tip: watch::Sender::new(hash) })
-    }
-
-    /// The header of the block at height 0, which has no proof of work. It is the same for the same arguments.
-    pub fn genesis(bits: CompactTarget, time: u32) -> Header {
-        let merkle_root = sharechain::hash::sha256d(b"commonwork: embedded chain, for trying out");
-        Header {
-            version: Version::ONE,
-            prev_blockhash: BlockHash::all_zeros(),
-            merkle_root: TxMerkleNode::from_byte_array(merkle_root),
-            time,
-            bits,
-            nonce: 0,
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Chain> {

@@ -14,19 +14,21 @@ use bitcoin::{Sequence, Witness, absolute::LockTime, consensus::serialize, scrip
 
 use super::*;
 use crate::bitcoin::test_blocks::{merkle_root, solve, solved, unsolved};
+use bitcoin::{CompactTarget, TxMerkleNode, block::Version, hashes::Hash as _};
+use sharechain::params::embedded_genesis;
 
 const GENESIS_TIME: u32 = 1_700_000_000;
 const REGTEST: u32 = 0x207f_ffff;
+
+fn genesis() -> Header {
+    Header { time: GENESIS_TIME, ..embedded_genesis(REGTEST) }
+}
 
 fn chain() -> (Embedded, Arc<AtomicU32>) {
     let now = Arc::new(AtomicU32::new(GENESIS_TIME + 100));
     let clock = Arc::clone(&now);
     let clock = Box::new(move || clock.load(Ordering::Relaxed));
-    (
-        Embedded::with_clock(CompactTarget::from_consensus(REGTEST), GENESIS_TIME, clock)
-            .expect("regtest's target"),
-        now,
-    )
+    (Embedded::with_clock(genesis(), clock).expect("regtest's target"), now)
 }
 
 fn submit(chain: &Embedded, block: &Block) -> Verdict {
@@ -185,7 +187,7 @@ async fn headers_can_come_before_their_blocks() {
     let info = chain.chain_info().await.expect("an answer");
     assert_eq!((info.blocks, info.headers), (BitcoinHeight(0), BitcoinHeight(1)));
     assert_eq!(submit(&chain, &first), ACCEPTED);
-    let genesis = Embedded::genesis(CompactTarget::from_consensus(REGTEST), GENESIS_TIME);
+    let genesis = genesis();
     assert_eq!(chain.headers(BitcoinHeight(0), 9).await, Ok(vec![genesis, first.header]));
     assert_eq!(chain.headers(BitcoinHeight(1), 1).await, Ok(vec![first.header]));
     assert_eq!(chain.headers(BitcoinHeight(2), 9).await, Ok(vec![]));
