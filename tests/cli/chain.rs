@@ -1,6 +1,7 @@
 //! `chain` and `payouts` on a store that a node left behind, and on a node that runs.
 
 use super::{Ended, Program};
+use crate::support::chain_file::chain_toml;
 use crate::support::rig::{Rig, Want, Work};
 use commonwork::api::export::Exporter;
 use commonwork::api::{self, Opened};
@@ -8,7 +9,7 @@ use commonwork::chain::open::{load, save_ancestors};
 use commonwork::store::{OpenStore, SledStore};
 use serde_json::{Value, json};
 use sharechain::chain::{ShareChain, Submission};
-use sharechain::params::{ChainParams, Network};
+use sharechain::params::ChainParams;
 use sharechain::pool::Source;
 use sharechain::share::ShareId;
 use sharechain::store::ShareStore;
@@ -96,33 +97,6 @@ impl Mined {
         assert_eq!(ended.code, 0, "{arguments:?}: {}", ended.errors);
         serde_json::from_str(&ended.output).expect("JSON")
     }
-}
-
-/// The chain file that gives these parameters.
-fn chain_toml(params: &ChainParams) -> String {
-    let Network::Embedded { bits } = params.network else { panic!("the rig mines on an embedded chain") };
-    format!(
-        "name = '{}'\nnetwork = 'embedded'\nembedded_bits = '{bits:08x}'\nspacing = {}\nshares_per_block = {}\n\
-         easiest_block_target = '{:08x}'\nfirst_bitcoin_block = {{ height = {}, hash = '{}' }}\n\
-         retarget_constant = {}\nstall_relief = {}\nfuture_limit = {}\nbase_depth = {}\ninclude_depth = {}\n\
-         payout_interval = {}\nmax_listed = {}\nwindow_blocks = {}\nwindow_score = 4.0\nsmallest_payout = {}\nclasses = {:?}\n",
-        params.name,
-        params.spacing,
-        params.shares_per_block,
-        params.easiest_block_target.to_consensus(),
-        params.first_bitcoin_block.0,
-        params.first_bitcoin_block.1,
-        params.retarget_constant,
-        params.stall_relief,
-        params.future_limit,
-        params.base_depth,
-        params.include_depth,
-        params.payout_interval,
-        params.max_listed,
-        params.window_blocks,
-        params.smallest_payout,
-        params.classes,
-    )
 }
 
 #[test]

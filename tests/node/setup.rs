@@ -1,19 +1,24 @@
 //! A node in this process on a real bitcoind, with miners of its own.
 
 use crate::support::bitcoind::{BitcoinD, Chain};
+use crate::support::chain_file::chain_toml;
 use commonwork::address::address_of;
-use commonwork::bitcoin::client::Upstream;
+use commonwork::bitcoin::client::{Timings, Upstream};
 use commonwork::bitcoin::endpoint::{Credentials, Endpoint};
 use commonwork::bitcoin::rpc::{BitcoindRpc, Patience};
 use commonwork::bitcoin::submit::BlockOutcome;
+use commonwork::chain::read::FoundShare;
 use commonwork::config::{Config, Place};
 use commonwork::miner::{Miner, MinerConfig};
 use commonwork::node::{Node, NodeOptions};
 use commonwork::work::builder::Pace;
+use serde_json::Value;
 use sharechain::owner::Owner;
 use sharechain::params::ChainParams;
+use sharechain::share::ShareId;
 use sharechain::store::Solution;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -65,21 +70,37 @@ pub(crate) fn upstream(daemon: &BitcoinD, zmq: bool) -> Upstream {
     Upstream { backend: Arc::new(backend), zmq: daemon.zmq_url().filter(|_| zmq) }
 }
 
+/// Outages are noticed at once, and a mempool's changes when bitcoind tells of them.
+pub(crate) fn quick() -> NodeOptions {
+    let millis = Duration::from_millis;
+    let timings = Timings {
+        refresh: millis(200),
+        retry_first: millis(50),
+        retry_most: millis(200),
+        submit_retry_first: millis(50),
+        submit_retry_most: millis(200),
+        ..Timings::default()
+    };
+    NodeOptions { pace: Pace { small_changes: millis(100), ..Pace::default() }, timings }
+}
+
 impl TestNode {
+    /// A node with an empty store.
     pub(crate) async fn start(params: ChainParams, upstreams: Vec<Upstream>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the node");
-        Self::start_in(folder, params, upstreams).await
+        Self::start_with(params, upstreams, quick()).await
     }
 
-    pub(crate) async fn start_in(
-        folder: tempfile::TempDir,
+    pub(crate) async fn start_with(
         params: ChainParams,
         upstreams: Vec<Upstream>,
+        options: NodeOptions,
     ) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the node");
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let place = Place {
             params: params.clone(),
-            data_dir: folder.path().to_owned(),
+            // Where the program looks for it when it is given the folder as its --data-dir.
+            data_dir: folder.path().join(params.network.name()),
             log_format: Default::default(),
         };
         let config = Config {
@@ -90,8 +111,6 @@ impl TestNode {
             api: any_port,
             move_corrupt_store_aside: false,
         };
-        let pace = Pace { small_changes: Duration::from_millis(100), ..Pace::default() };
-        let options = NodeOptions { pace, ..NodeOptions::default() };
         let node = Node::start(&config, upstreams, options).await.expect("the node starts");
         Self { found: node.found(), outcomes: node.outcomes(), node, params, folder }
     }
@@ -119,11 +138,40 @@ impl TestNode {
         tokio::time::timeout(PATIENCE, wait).await.expect("a Bitcoin block in time")
     }
 
-    /// Stops the node and gives its folder back.
-    pub(crate) async fn stop(self) -> tempfile::TempDir {
+    /// A share that was accepted, as soon as the chain has it: as a block, listed by one, or in the pool.
+    pub(crate) async fn share(&self, id: ShareId) -> FoundShare {
+        let mut state = self.node.chain.state();
+        let found = async {
+            loop {
+                state.borrow_and_update();
+                let found = self.node.chain.read(move |reader| reader.share(&id)).await;
+                if let Some(found) = found.expect("the node runs").expect("the store is whole") {
+                    return found;
+                }
+                state.changed().await.expect("the node runs");
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("share {id} was accepted and is lost"))
+    }
+
+    /// What the program says when it is asked about this node.
+    pub(crate) async fn ask_program(&self, arguments: &[&str]) -> Value {
+        let chain_file = self.folder.path().join("chain.toml");
+        std::fs::write(&chain_file, chain_toml(&self.params)).expect("written");
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_commonwork"));
+        command.args(arguments).arg("--json").arg("--chain").arg(chain_file);
+        command.arg("--data-dir").arg(self.folder.path()).env_clear().stdin(Stdio::null());
+        let output = command.output().await.expect("the program starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// Stops the node.
+    pub(crate) async fn stop(self) {
         let stop = CancellationToken::new();
         stop.cancel();
         self.node.run(stop).await.expect("a clean stop");
-        self.folder
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bitcoind;
 pub(crate) mod block;
+pub(crate) mod chain_file;
 pub(crate) mod jobs;
 #[path = "../../sharechain/tests/support/mod.rs"]
 pub(crate) mod rig;
