@@ -212,7 +212,7 @@ fn share() -> Json {
         owner: owner(7),
         class: 6,
     };
-    let made = draft.make(&params, chain, choices, rig.now).expect("a class of the chain");
+    let made = draft.make(&params, chain, choices).expect("a class of the chain");
     let share = Share {
         header: rig.header(),
         extranonce: *b"\0\x01\x02\x03........",
