@@ -35,6 +35,9 @@ pub struct Template {
     pub weight_limit: u64,
     /// Most signature operations (BIP141's cost) of a whole block.
     pub sigop_limit: u64,
+    /// The witness commitment of all `transactions` where it has been worked out already, as it has been when a Bitcoin node
+    /// named one to be checked: half of the hashing that jobs need.
+    pub known_commitment: Option<[u8; 32]>,
     /// What to name when asking to be told of the next template, if that can be asked for.
     pub long_poll_id: Option<String>,
 }
@@ -64,6 +67,9 @@ impl Template {
 
     /// The hash in the coinbase's commitment output (BIP141), for a coinbase whose witness is 32 zero bytes.
     pub fn witness_commitment(&self) -> [u8; 32] {
+        if let Some(known) = self.known_commitment {
+            return known;
+        }
         let branch = branch_of_first(self.transactions.iter().map(|tx| tx.wtxid.to_byte_array()).collect());
         // The coinbase's own leaf is zero, and so is the reserved value.
         let root = hash::merkle_root([0; 32], &branch);
@@ -101,6 +107,7 @@ impl Template {
         let mut trimmed = self.clone();
         let lost: u64 = trimmed.transactions.drain(kept..).map(|tx| tx.fee).sum();
         trimmed.coinbase_value = trimmed.coinbase_value.saturating_sub(lost);
+        trimmed.known_commitment = None;
         trimmed
     }
 
@@ -158,6 +165,7 @@ pub(crate) mod tests {
             transactions: (0..count).map(transaction).collect(),
             weight_limit: 4_000_000,
             sigop_limit: 80_000,
+            known_commitment: None,
             long_poll_id: None,
         }
     }

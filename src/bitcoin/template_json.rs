@@ -65,7 +65,7 @@ impl Template {
         }
         let bits = u32::from_str_radix(wire.bits, 16).map_err(|_| BadTemplate::Hex { field: "bits" })?;
         let bits = CompactTarget::from_consensus(bits);
-        let template = Self {
+        let mut template = Self {
             prev_block: parse_id("previousblockhash", wire.previousblockhash)?,
             height: BitcoinHeight(wire.height),
             version: wire.version,
@@ -77,10 +77,11 @@ impl Template {
             transactions: wire.transactions.iter().enumerate().map(transaction).collect::<Result<_, _>>()?,
             weight_limit: wire.weightlimit,
             sigop_limit: wire.sigoplimit,
+            known_commitment: None,
             long_poll_id: wire.longpollid,
         };
         template.check_amounts()?;
-        template.check_commitment(wire.default_witness_commitment)?;
+        template.known_commitment = template.checked_commitment(wire.default_witness_commitment)?;
         Ok(template)
     }
 
@@ -90,11 +91,11 @@ impl Template {
         if fees <= value && value <= MAX_MONEY { Ok(()) } else { Err(BadTemplate::Amounts { value, fees }) }
     }
 
-    fn check_commitment(&self, script: Option<&str>) -> Result<(), BadTemplate> {
-        let Some(script) = script else { return Ok(()) };
+    fn checked_commitment(&self, script: Option<&str>) -> Result<Option<[u8; 32]>, BadTemplate> {
+        let Some(script) = script else { return Ok(None) };
         // BIP141: OP_RETURN, a push of 36 bytes, the magic aa21a9ed, the hash.
         let named = script.strip_prefix("6a24aa21a9ed").and_then(|hex| <[u8; 32]>::from_hex(hex).ok());
-        if named == Some(self.witness_commitment()) { Ok(()) } else { Err(BadTemplate::Commitment) }
+        if named == Some(self.witness_commitment()) { Ok(named) } else { Err(BadTemplate::Commitment) }
     }
 }
 

@@ -93,6 +93,7 @@ impl JobMaker {
             transactions: Vec::new(),
             weight_limit: 4_000_000,
             sigop_limit: 80_000,
+            known_commitment: None,
             long_poll_id: None,
         }
     }

@@ -105,6 +105,7 @@ impl Embedded {
             transactions: Vec::new(),
             weight_limit: rules::MAX_WEIGHT,
             sigop_limit: rules::MAX_SIGOPS,
+            known_commitment: None,
             long_poll_id: Some(tip.header.block_hash().to_string()),
         }
     }
