@@ -2,6 +2,7 @@
 //!
 //! Each failure names the file and line and what to do. The rules are in `docs/architecture.md`.
 
+mod docs;
 mod edges;
 mod files;
 mod words;

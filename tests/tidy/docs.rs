@@ -1,0 +1,186 @@
+//! What the documents say of the code: paths that exist, limits as they are set.
+
+use super::{Source, has_word, report, root, sources};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Documents whose code paths are looked at.
+const DOCUMENTS: &[&str] = &["README.md", "docs"];
+const BOUNDS: &str = "docs/bounds.md";
+/// Constants that are called limits and are none of what a node holds, reads or waits for: facts of Bitcoin, and texts for people.
+const NO_BOUNDS: &[&str] = &[
+    "MAX_ADDRESS",
+    "MAX_AGE",
+    "MAX_AHEAD",
+    "MAX_HEADER_TIME_AHEAD",
+    "MAX_MONEY",
+    "MAX_SIGOPS",
+    "MAX_WEIGHT",
+    "MOST_BRANCH",
+    "MOST_COINBASE",
+];
+
+struct Document {
+    /// Path from the project's root.
+    path: String,
+    text: String,
+}
+
+fn documents() -> Vec<Document> {
+    let mut paths = Vec::new();
+    for place in DOCUMENTS {
+        walk(&root().join(place), &mut paths);
+    }
+    assert!(paths.len() > 2, "the documents are not where they should be");
+    let read = |path: PathBuf| Document {
+        text: fs::read_to_string(&path).expect("a document"),
+        path: path.strip_prefix(root()).expect("under the root").to_str().expect("a plain name").into(),
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn walk(place: &Path, found: &mut Vec<PathBuf>) {
+    if place.is_dir() {
+        let entries = fs::read_dir(place).expect("a folder");
+        entries.for_each(|entry| walk(&entry.expect("a folder entry").path(), found));
+    } else if place.extension().is_some_and(|extension| extension == "md") {
+        found.push(place.to_owned());
+    }
+}
+
+/// What stands in single backquotes, outside of fenced blocks, line by line.
+fn quoted(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut fenced = false;
+    text.lines()
+        .enumerate()
+        .filter(move |(_, line)| {
+            let fence = line.trim_start().starts_with("```");
+            fenced ^= fence;
+            !fenced && !fence
+        })
+        .flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |span| (number + 1, span)))
+}
+
+/// Whether a quoted text is a path in the code, like `chain::ChainHandle::offer`.
+fn is_path(span: &str) -> bool {
+    let segments: Vec<&str> = span.split("::").collect();
+    let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    segments.len() > 1
+        && segments.iter().all(is_name)
+        && !["std", "core", "tokio"].contains(&segments[0])
+}
+
+/// The sources of both crates.
+struct Code(Vec<Source>);
+
+impl Code {
+    fn read() -> Self {
+        Self(sources(&["src", "sharechain/src"]))
+    }
+
+    /// The sources that the module at the front of a path consists of, and the names behind it.
+    fn resolve<'p>(&self, path: &'p str) -> (Vec<&Source>, Vec<&'p str>) {
+        let (folder, path) = match path.strip_prefix("sharechain::") {
+            Some(rest) => ("sharechain/src", rest),
+            None => ("src", path),
+        };
+        let names: Vec<&str> = path.split("::").collect();
+        for modules in (1..=names.len()).rev() {
+            let module = format!("{folder}/{}", names[..modules].join("/"));
+            let [file, inside] = [format!("{module}.rs"), format!("{module}/")];
+            let of_module = |source: &&Source| source.path == file || source.path.starts_with(&inside);
+            let found: Vec<&Source> = self.0.iter().filter(of_module).collect();
+            if !found.is_empty() {
+                return (found, names[modules..].to_vec());
+            }
+        }
+        (Vec::new(), Vec::new())
+    }
+}
+
+/// Whether lines of code declare this name: as an item, or as a variant or field at the beginning of a line.
+fn declares(source: &Source, name: &str) -> bool {
+    const ITEMS: &[&str] = &["fn", "struct", "enum", "trait", "const", "static", "type", "mod"];
+    source.code().any(|(_, line)| {
+        let item = ITEMS.iter().any(|item| has_word(line, &format!("{item} {name}")));
+        let rest = line.trim_start().trim_start_matches("pub ").strip_prefix(name);
+        item || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([',', '(', ':', ' ']))
+    })
+}
+
+#[test]
+fn paths_in_the_documents_exist() {
+    let code = Code::read();
+    let mut faults = Vec::new();
+    for document in documents() {
+        for (number, path) in quoted(&document.text).filter(|(_, span)| is_path(span)) {
+            let (module, names) = code.resolve(path);
+            let is_there = |name: &&str| module.iter().any(|source| declares(source, name));
+            if module.is_empty() || !names.iter().all(is_there) {
+                faults.push(format!("{}:{number}: {path}", document.path));
+            }
+        }
+    }
+    report("these are not in the code (any more); say what is:", &faults);
+}
+
+#[test]
+fn limits_are_as_the_documents_say() {
+    let text = fs::read_to_string(root().join(BOUNDS)).expect("the document of bounds");
+    let code = Code::read();
+    let mut faults = Vec::new();
+    let mut compared = 0;
+    for row in text.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').collect();
+        let (Some(paths), Some(values)) = (cells.get(2), cells.get(3)) else { continue };
+        for ((_, path), (_, value)) in quoted(paths).zip(quoted(values)) {
+            let (module, names) = code.resolve(path);
+            let Some(name) = names.last().filter(|name| name.chars().all(|c| c.is_uppercase() || c == '_'))
+            else {
+                continue;
+            };
+            let set = |line: &str| {
+                has_word(line, &format!("const {name}")) && line.trim_end().ends_with(&format!("= {value};"))
+            };
+            compared += 1;
+            if !module.iter().flat_map(|source| source.code()).any(|(_, line)| set(line)) {
+                faults.push(format!("{path} is not {value}"));
+            }
+        }
+    }
+    assert!(compared > 40, "the table of bounds is not where it should be");
+    report(&format!("change {BOUNDS} with the code:"), &faults);
+}
+
+#[test]
+fn every_limit_is_in_the_documents() {
+    let text = fs::read_to_string(root().join(BOUNDS)).expect("the document of bounds");
+    let mut faults = Vec::new();
+    for source in sources(&["src"]) {
+        for (number, line) in source.code() {
+            let Some((_, rest)) = line.split_once("const ") else { continue };
+            let name = rest.split(':').next().unwrap_or_default().trim();
+            let is_limit = name.starts_with("MAX_") || name.starts_with("MOST_");
+            let is_told = has_word(&text, name) || NO_BOUNDS.contains(&name);
+            if is_limit && !is_told {
+                faults.push(format!("{}:{number}: {name}", source.path));
+            }
+        }
+    }
+    report(&format!("every limit stands in {BOUNDS}:"), &faults);
+}
+
+#[test]
+fn paths_and_names_are_found_in_every_form() {
+    assert!(is_path("chain::ChainHandle::offer") && !is_path("chain") && !is_path("std::net"));
+    assert!(!is_path("a::b()") && !is_path("::b"));
+    let text = "`a` and `b::c`\n```\n`no`\n```\n`d`";
+    assert_eq!(quoted(text).collect::<Vec<_>>(), [(1, "a"), (1, "b::c"), (5, "d")]);
+    let declared = |line: &str, name| declares(&Source { path: String::new(), text: line.into() }, name);
+    assert!(declared("    pub(super) fn run(self) {", "run") && declared("    Ready(u8),", "Ready"));
+    assert!(declared("const N: u8 = 1;", "N") && declared("    pub field: u8,", "field"));
+    assert!(!declared("    self.run();", "run") && !declared("fn runs()", "run"));
+    let code = Code::read();
+    assert_eq!(code.resolve("node::CANDIDATES").1, ["CANDIDATES"]);
+    assert!(code.resolve("nowhere::X").0.is_empty());
+}
