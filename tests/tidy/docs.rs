@@ -65,9 +65,7 @@ fn quoted(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn is_path(span: &str) -> bool {
     let segments: Vec<&str> = span.split("::").collect();
     let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
-    segments.len() > 1
-        && segments.iter().all(is_name)
-        && !["std", "core", "tokio"].contains(&segments[0])
+    segments.len() > 1 && segments.iter().all(is_name) && !["std", "core", "tokio"].contains(&segments[0])
 }
 
 /// The sources of both crates.
