@@ -31,7 +31,7 @@ pub const MAX_HEADER_TIME_AHEAD: u32 = 7_200;
 pub const RETARGET_PERIOD: u32 = 2_016;
 /// Ancestors whose median time a new block must exceed, in Bitcoin and here.
 pub const MEDIAN_SPAN: usize = 11;
-/// Seconds beyond the future limit after which a share is dropped rather than held.
+/// A share that is more seconds than this ahead of the clock is dropped rather than held.
 pub const FUTURE_DROP: u32 = 600;
 /// A block's freshness is judged against the ancestor this many blocks before it (protocol section 4, check 7).
 pub const FRESHNESS_DEPTH: u32 = 21;

@@ -12,7 +12,7 @@ use sharechain::codec::Encode;
 use sharechain::coinbase::{self, CoinbaseInputs};
 use sharechain::hash::Midstate;
 use sharechain::owner::Owner;
-use sharechain::params::{ChainParams, Network};
+use sharechain::params::ChainParams;
 use sharechain::payout::{select_all, split, stage_seed};
 use sharechain::retarget::{RetargetInput, next_target};
 use sharechain::share::{Share, ShareBlock, ShareId, Tag, includes_hash};
@@ -38,13 +38,16 @@ pub(crate) fn text() -> String {
 
 /// Chain parameters, their canonical bytes and the chain id.
 fn chains() -> Json {
-    let embedded = ChainParams { network: Network::Embedded { bits: 0x1f1f_ffff }, ..ChainParams::regtest() };
+    let embedded = ChainParams {
+        easiest_block_target: CompactTarget::from_consensus(0x1f00_ffff),
+        ..ChainParams::embedded(0x1e00_ffff)
+    };
     let presets = [
         ("main", ChainParams::main()),
         ("testnet4", ChainParams::testnet4()),
         ("signet", ChainParams::signet()),
         ("regtest", ChainParams::regtest()),
-        ("regtest, but on the embedded network with the bits 1f1fffff", embedded),
+        ("embedded", embedded),
         ("of the vectors 'share' and 'chain'", vector_params()),
     ];
     list(presets.map(|(what, params)| {
