@@ -1,10 +1,10 @@
-//! What the documents say of the code: paths that exist, limits as they are set.
+//! What the documents say of the code: paths that exist, limits as they are set, links that lead somewhere.
 
 use super::{Source, has_word, report, root, sources};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Documents whose code paths are looked at.
+/// Documents whose code paths and links are looked at.
 const DOCUMENTS: &[&str] = &["README.md", "docs"];
 const BOUNDS: &str = "docs/bounds.md";
 /// Constants that are called limits and are none of what a node holds, reads or waits for: facts of Bitcoin, and texts for people.
@@ -76,13 +76,17 @@ impl Code {
         Self(sources(&["src", "sharechain/src"]))
     }
 
-    /// The sources that the module at the front of a path consists of, and the names behind it.
+    /// The sources that the module at the front of a path consists of, and the names behind it; all of them for a path
+    /// that begins with a type.
     fn resolve<'p>(&self, path: &'p str) -> (Vec<&Source>, Vec<&'p str>) {
         let (folder, path) = match path.strip_prefix("sharechain::") {
             Some(rest) => ("sharechain/src", rest),
             None => ("src", path),
         };
         let names: Vec<&str> = path.split("::").collect();
+        if path.starts_with(char::is_uppercase) {
+            return (self.0.iter().collect(), names);
+        }
         for modules in (1..=names.len()).rev() {
             let module = format!("{folder}/{}", names[..modules].join("/"));
             let [file, inside] = [format!("{module}.rs"), format!("{module}/")];
@@ -169,6 +173,24 @@ fn every_limit_is_in_the_documents() {
 }
 
 #[test]
+fn links_between_documents_lead_somewhere() {
+    let mut faults = Vec::new();
+    for document in documents() {
+        let folder = root().join(&document.path).parent().expect("a file has a folder").to_owned();
+        for (number, line) in document.text.lines().enumerate() {
+            for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let file = link.split('#').next().unwrap_or_default();
+                let elsewhere = link.contains("://") || file.is_empty();
+                if !elsewhere && !folder.join(file).exists() {
+                    faults.push(format!("{}:{}: {link}", document.path, number + 1));
+                }
+            }
+        }
+    }
+    report("these links lead nowhere:", &faults);
+}
+
+#[test]
 fn paths_and_names_are_found_in_every_form() {
     assert!(is_path("chain::ChainHandle::offer") && !is_path("chain") && !is_path("std::net"));
     assert!(!is_path("a::b()") && !is_path("::b"));
@@ -180,5 +202,6 @@ fn paths_and_names_are_found_in_every_form() {
     assert!(!declared("    self.run();", "run") && !declared("fn runs()", "run"));
     let code = Code::read();
     assert_eq!(code.resolve("node::CANDIDATES").1, ["CANDIDATES"]);
+    assert_eq!(code.resolve("Node::start").1, ["Node", "start"]);
     assert!(code.resolve("nowhere::X").0.is_empty());
 }
