@@ -72,6 +72,9 @@ impl RunningNode {
 
 fn folder(folder: &Path) -> Finding {
     let check = "data folder";
+    // The ancestors of a relative path end with an empty one, which never exists.
+    let absolute = std::path::absolute(folder);
+    let folder = absolute.as_deref().unwrap_or(folder);
     let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(folder);
     if !existing.is_dir() {
         let seen = format!("{} is a file, not a folder", existing.display());
@@ -170,6 +173,8 @@ mod tests {
         let finding = folder(&root.path().join("a/b"));
         assert!(finding.ok && finding.seen.ends_with("will be made"), "{finding:?}");
         assert_eq!(fs::read_dir(root.path()).expect("a folder").count(), 0, "a check leaves nothing behind");
+        let relative = folder(Path::new("no-such-folder/at-all"));
+        assert!(relative.ok && relative.seen.ends_with("will be made"), "{relative:?}");
         let file = root.path().join("file");
         fs::write(&file, "").expect("written");
         for path in [&file, &file.join("below")] {
