@@ -120,7 +120,7 @@ impl Member {
             let job = hand.newest().await?;
             for _ in 0..self.habits.submits_per_job {
                 is_block = !is_block;
-                let found = hand.mine(&job, if is_block { Want::Bits(2) } else { Want::ShareOnly });
+                let found = hand.mine(&job, if is_block { Want::REGTEST_BLOCK } else { Want::REGTEST_SHARE });
                 let answer = hand.submit(&found).await?;
                 self.account.send_modify(|account| match answer {
                     None => account.accepted.push(Accepted { id: found.id, is_block }),
@@ -195,7 +195,7 @@ impl Account {
                 return;
             }
             let job = hand.newest().await.expect("served");
-            let found = hand.mine(&job, Want::Bits(3));
+            let found = hand.mine(&job, Want::bits(3));
             assert_eq!(hand.submit(&found).await.expect("served"), None);
             node.share(found.id).await;
             hand.job_with(|newer| newer.id() != job.id()).await.expect("served");

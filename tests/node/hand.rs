@@ -44,13 +44,11 @@ pub(crate) struct Found {
     nonce: u32,
 }
 
-/// How good a hash is wanted.
+/// How many zero bits a hash is to have in front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Want {
-    /// On regtest too hard for a share block and a Bitcoin block, but a share.
-    ShareOnly,
-    /// This many zero bits in front; two and more are a block of both chains on regtest.
-    Bits(u32),
+pub(crate) struct Want {
+    pub(crate) from: u32,
+    pub(crate) below: u32,
 }
 
 impl HandJob {
@@ -67,14 +65,21 @@ impl HandJob {
 }
 
 impl Want {
+    /// On regtest too little for a share block and a Bitcoin block, but a share.
+    pub(crate) const REGTEST_SHARE: Self = Self { from: 0, below: 1 };
+    /// On regtest a block of both chains.
+    pub(crate) const REGTEST_BLOCK: Self = Self::bits(2);
+
+    /// This many at least.
+    pub(crate) const fn bits(from: u32) -> Self {
+        Self { from, below: 257 }
+    }
+
     fn is_met_by(self, hash: &[u8; 32]) -> bool {
         let zeros = hash.iter().rev().position(|byte| *byte != 0).map_or(256, |zeros| {
             u32::try_from(zeros).expect("32 at most") * 8 + hash[31 - zeros].leading_zeros()
         });
-        match self {
-            Self::ShareOnly => zeros == 0,
-            Self::Bits(bits) => zeros >= bits,
-        }
+        (self.from..self.below).contains(&zeros)
     }
 }
 

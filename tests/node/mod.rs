@@ -2,10 +2,13 @@
 
 mod blocks;
 mod coinbase;
+mod crash;
 mod crew;
 mod hand;
 mod outage;
+mod process;
 mod races;
 mod reorganised;
 mod setup;
+mod start_stop;
 mod templates;

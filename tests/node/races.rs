@@ -28,7 +28,7 @@ async fn work_on_the_bitcoin_block_before_is_taken_and_its_bitcoin_blocks_are_su
     //   genesis - A, by the daemon - B, by the daemon
     //         \ - late                \ - ours
     let old = hand.newest().await.expect("served");
-    let (share, late) = (hand.mine(&old, Want::ShareOnly), hand.mine(&old, Want::Bits(2)));
+    let (share, late) = (hand.mine(&old, Want::REGTEST_SHARE), hand.mine(&old, Want::REGTEST_BLOCK));
     let new = next_template(&daemon, &address, &mut hand).await;
     assert!(new.clean, "what was mined on before is to be dropped");
     assert_eq!(hand.submit(&share).await.expect("served"), None);
@@ -38,7 +38,7 @@ async fn work_on_the_bitcoin_block_before_is_taken_and_its_bitcoin_blocks_are_su
     assert_eq!(node.share(late.id).await.credited_by.map(|(_, id)| id), Some(late.id));
     let mut on_late = hand.job_with(|job| job.id() != new.id()).await.expect("served");
     while node.share(share.id).await.credited_by.is_none() {
-        let block = hand.mine(&on_late, Want::Bits(2));
+        let block = hand.mine(&on_late, Want::REGTEST_BLOCK);
         assert_eq!(hand.submit(&block).await.expect("served"), None);
         outcomes.accepted_by(1, block.id).await;
         node.share(block.id).await;
@@ -48,7 +48,7 @@ async fn work_on_the_bitcoin_block_before_is_taken_and_its_bitcoin_blocks_are_su
 
     // Two Bitcoin blocks behind: no share of the miner's any more, but a Bitcoin block is a Bitcoin block.
     next_template(&daemon, &address, &mut hand).await;
-    let last = hand.mine(&old, Want::Bits(2));
+    let last = hand.mine(&old, Want::REGTEST_BLOCK);
     assert_eq!(hand.submit(&last).await.expect("served"), Some(STALE));
     outcomes.accepted_by(1, last.id).await;
     node.stop().await;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// Mines the job, on which the node, the daemon and the program must agree. Gives the ids of the other transactions.
 async fn mine(node: &mut TestNode, daemon: &BitcoinD, hand: &mut Hand, job: &HandJob) -> Mined {
-    let found = hand.mine(job, Want::Bits(2));
+    let found = hand.mine(job, Want::REGTEST_BLOCK);
     assert_eq!(hand.submit(&found).await.expect("served"), None);
     let (solution, outcome) = node.next_block().await;
     assert_eq!(solution.header.block_hash().to_string(), found.id.to_string());
