@@ -173,6 +173,11 @@ impl<T> WaitingPool<T> {
         })
     }
 
+    /// Whether something waits under this id.
+    pub fn contains(&self, id: &ShareId) -> bool {
+        self.by_id.contains_key(id)
+    }
+
     /// Number of things held.
     pub fn len(&self) -> usize {
         self.held.len()

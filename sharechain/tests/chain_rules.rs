@@ -143,6 +143,39 @@ fn what_waits_is_taken_when_what_it_lacks_comes() {
 }
 
 #[test]
+fn nothing_takes_the_place_of_a_block_that_waits() {
+    let mut maker = Rig::new();
+    blocks(&mut maker, 3);
+    let mut rig = maker.fork();
+    let first = maker.extend(1).0;
+    blocks(&mut maker, 3);
+    let listed = maker.share(2);
+    let (block, id) = maker.extend(1);
+    rig.now = maker.now;
+    let base = Missing::Base(block.share.commitment.base);
+    let forged = Mined { includes: vec![ShareId([9; 32])], ..block.clone() };
+    let plain = Submission::share(maker.bind(&block.share), Source(1));
+    // Whatever comes before or after it.
+    for submission in [plain.clone(), rig.submission(&block), rig.submission(&forged), plain] {
+        assert_eq!(rig.submit(submission).map(|_| ()), Err(Refusal::Waits(base.clone())));
+        assert_eq!(rig.chain.waiting().len(), 1);
+    }
+    rig.take(&first).expect("valid");
+    // Its share is here now, and it waits for its parent with its list.
+    let missing: Vec<_> = rig.chain.waiting().missing().cloned().collect();
+    assert_eq!(missing, [Missing::Parent(block.share.commitment.parent)]);
+    for height in 5..maker.chain.height().0 {
+        let id = maker.chain.block_at(Height(height)).expect("active").id;
+        rig.submit(maker.with_bodies(&id)).expect("valid").block.expect("a block");
+    }
+    let missing: Vec<_> = rig.chain.waiting().missing().cloned().collect();
+    assert_eq!(missing, [Missing::Share(listed)]);
+    let body = maker.chain.shares().get(&listed).expect("kept").share().clone();
+    rig.submit(Submission::share(maker.bind(&body), Source(1))).expect("valid");
+    assert_eq!(rig.chain.tip(), id);
+}
+
+#[test]
 fn a_block_that_misses_its_share_target_is_credited_for_what_it_lists_only() {
     let mut rig = Rig::with(quick());
     // Ten blocks in ten seconds make the target hard …

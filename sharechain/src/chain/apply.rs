@@ -7,7 +7,7 @@ use super::{BlockSummary, ShareChain};
 use crate::bitcoin_headers::{HeaderError, Inserted};
 use crate::error::{Missing, Refusal};
 use crate::params::{ALARM_REORG_DEPTH, MAX_REORG_DEPTH};
-use crate::share::ShareId;
+use crate::share::{ShareId, includes_hash};
 use crate::target::Work;
 use crate::units::{BitcoinHeight, UnixTime};
 use crate::verify::VerifiedShare;
@@ -110,11 +110,17 @@ impl ShareChain {
     }
 
     /// Holds a submission until what it lacks comes. What is of an unknown version is not held: only a newer release helps.
+    ///
+    /// One submission waits for each id. A forged list, or none, does not take the place of a block's.
     pub fn hold(&mut self, submission: Submission, missing: Missing) {
-        if matches!(missing, Missing::Version(_)) {
+        let id = submission.share.id();
+        let worse = match &submission.includes {
+            Some(ids) => includes_hash(ids) != submission.share.share().commitment.includes,
+            None => self.waiting.contains(&id),
+        };
+        if worse || matches!(missing, Missing::Version(_)) {
             return;
         }
-        let id = submission.share.id();
         let listed: usize = submission.bodies.iter().map(|body| body.share().encoded_len()).sum();
         let ids = submission.includes.as_ref().map_or(0, |ids| ids.len().saturating_mul(32));
         let bytes = submission.share.share().encoded_len().saturating_add(listed).saturating_add(ids);
