@@ -2,11 +2,12 @@
 
 use super::crew::{Crew, Habits, Outcomes};
 use super::hand::Hand;
-use super::setup::{PATIENCE, TestNode, quick, regtest, upstream};
+use super::setup::{PATIENCE, TestNode, quick, regtest, upstream, upstream_with};
 use crate::support::bitcoind::{BitcoinD, wait_for};
 use crate::support::rig::owner;
 use commonwork::address::address_of;
 use commonwork::bitcoin::client::Timings;
+use commonwork::bitcoin::rpc::Patience;
 use commonwork::node::NodeOptions;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -95,24 +96,25 @@ async fn of_two_bitcoinds_the_first_dies_and_comes_back_and_nobody_notices() {
     node.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn miners_are_sent_away_while_every_bitcoind_is_silent_and_served_again_after() {
+/// Takes the only bitcoind away until miners have been sent away, and gives it back.
+async fn silence(take_away: fn(&mut BitcoinD), give_back: fn(&mut BitcoinD)) {
     let mut daemon = BitcoinD::regtest();
     let mut options = quick();
     options.timings.silence = Duration::from_secs(1);
-    let node = TestNode::start_with(regtest(), vec![upstream(&daemon, false)], options).await;
+    let patience = Patience { call: Duration::from_secs(1), ..Patience::default() };
+    let backend = upstream_with(&daemon, false, patience);
+    let node = TestNode::start_with(regtest(), vec![backend], options).await;
     let outcomes = Outcomes::of(&node);
     let hand = Hand::at(&node, &owner(1)).await;
     let mut crew = Crew::at(&node, &[owner(2)], habits(20));
     crew.accepted_more(10).await;
-    // A daemon that is killed may forget its newest blocks, which on a network its peers would give back to it.
-    daemon.stop();
+    take_away(&mut daemon);
     timeout(PATIENCE, hand.hung_up()).await.expect("sent away");
     let user = address_of(&owner(1), node.params.network);
     let refused = Hand::connect(node.node.stratum[0], user.clone()).await;
     assert!(refused.is_err(), "nobody is let in");
     crew.until(|account| account.hung_up == 1).await;
-    daemon.start_again();
+    give_back(&mut daemon);
     crew.accepted_more(10).await;
     let mut hand = Hand::connect(node.node.stratum[0], user).await.expect("served again");
     hand.newest().await.expect("served");
@@ -121,4 +123,15 @@ async fn miners_are_sent_away_while_every_bitcoind_is_silent_and_served_again_af
     account.check(&node, &outcomes, 1).await;
     account.check_credited(&node, &owner(3)).await;
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn miners_are_sent_away_while_every_bitcoind_is_silent_and_served_again_after() {
+    // A daemon that is killed may forget its newest blocks, which on a network its peers would give back to it.
+    silence(BitcoinD::stop, BitcoinD::start_again).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bitcoind_that_hangs_is_as_silent_as_one_that_is_gone() {
+    silence(|daemon| daemon.freeze(), |daemon| daemon.thaw()).await;
 }

@@ -65,8 +65,13 @@ pub(crate) fn params_for(chain: Chain) -> ChainParams {
 
 /// A back end for a daemon.
 pub(crate) fn upstream(daemon: &BitcoinD, zmq: bool) -> Upstream {
+    upstream_with(daemon, zmq, Patience::default())
+}
+
+/// The same with other times to wait for an answer.
+pub(crate) fn upstream_with(daemon: &BitcoinD, zmq: bool, patience: Patience) -> Upstream {
     let endpoint = Endpoint::new("127.0.0.1", daemon.rpc_port(), "/");
-    let backend = BitcoindRpc::new(endpoint, Credentials::Cookie(daemon.cookie_file()), Patience::default());
+    let backend = BitcoindRpc::new(endpoint, Credentials::Cookie(daemon.cookie_file()), patience);
     Upstream { backend: Arc::new(backend), zmq: daemon.zmq_url().filter(|_| zmq) }
 }
 
