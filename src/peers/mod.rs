@@ -1,0 +1,3 @@
+//! What a node says to other nodes, and what it does with what they say. No sockets and no clock in here.
+
+pub mod link;
