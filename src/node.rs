@@ -12,14 +12,16 @@
 //! | `stratum` | miners | candidates; Bitcoin blocks straight to `bitcoin` |
 //! | `finder` | candidates | submissions; found Bitcoin blocks to be kept |
 //! | `outcomes` | outcomes of submitted blocks | the log |
+//! | `found` | submitted blocks and their outcomes | blocks on the disk until a bitcoind has them |
 //! | `health` | Bitcoin health | whether miners are served, the log |
 //! | `api` | requests on loopback | questions to the chain |
 //!
 //! Whichever task ends first ends the node.
 
 use crate::api;
-use crate::bitcoin::client::{BitcoinClient, HeaderLookup, Timings, Upstream};
+use crate::bitcoin::client::{BitcoinClient, Lookup, Timings, Upstream};
 use crate::bitcoin::embedded::Embedded;
+use crate::bitcoin::found::{self, FoundFolder};
 use crate::bitcoin::rpc::{BitcoindRpc, Patience};
 use crate::bitcoin::submit::BlockOutcome;
 use crate::bitcoin::{MAX_HEADERS, client::Health};
@@ -74,6 +76,7 @@ pub struct Node {
     finder: Arc<Finder>,
     bitcoin: BitcoinClient,
     bitcoin_stop: CancellationToken,
+    guard: Guard,
     writer: JoinHandle<Result<(), StoreError>>,
     tasks: Tasks,
     /// Takes the address back when the node ends.
@@ -127,7 +130,9 @@ impl Node {
             let headers: Vec<Header> = chain.headers().iter().map(|(_, header)| *header).collect();
             upstreams.iter().for_each(|upstream| upstream.backend.restore(&headers));
         }
+        let backends = upstreams.len();
         let bitcoin = BitcoinClient::start(upstreams, name, options.timings, bitcoin_stop.clone());
+        let guard = Guard::start(FoundFolder::open(config.place.found_dir())?, &bitcoin, backends)?;
         let loaded = match loaded {
             Some(loaded) => loaded,
             None => {
@@ -191,6 +196,7 @@ impl Node {
         unless_started.1.disarm();
         Ok(Self {
             bitcoin_stop,
+            guard,
             chain,
             stratum,
             api: api_address,
@@ -230,6 +236,7 @@ impl Node {
         self.chain.stop().await;
         self.bitcoin_stop.cancel();
         self.bitcoin.stopped().await;
+        self.guard.stop().await;
         let ended =
             tokio::task::spawn_blocking(|| self.writer.join()).await.context("joining the chain's thread")?;
         match ended {
@@ -240,6 +247,36 @@ impl Node {
             Ok(())
         } else {
             Err(anyhow!("an essential task ended; the log says which"))
+        }
+    }
+}
+
+/// The task that keeps found blocks on the disk; it outlives all others, for it must see what became of the last block.
+struct Guard {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Guard {
+    /// Also submits again what an earlier run left behind.
+    fn start(folder: FoundFolder, bitcoin: &BitcoinClient, backends: usize) -> anyhow::Result<Self> {
+        let left = folder.left().context("the folder of found blocks cannot be read")?;
+        let stop = CancellationToken::new();
+        let submitter = bitcoin.submitter();
+        let guard =
+            found::guard(folder, submitter.submitted(), bitcoin.outcomes(), backends, stop.child_token());
+        let task = tokio::spawn(guard);
+        for block in left {
+            warn!(hash = %block.hash, height = block.height.0, "a block found earlier has not reached Bitcoin yet");
+            submitter.submit(block);
+        }
+        Ok(Self { stop, task })
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        if self.task.await.is_err() {
+            error!("BUG: the task that keeps found blocks panicked");
         }
     }
 }
@@ -321,7 +358,7 @@ fn upstream(bitcoind: &Bitcoind) -> Upstream {
 }
 
 /// The run of headers that ends with the chain's first Bitcoin block. Asks until there is an answer.
-async fn fetch_ancestors(lookup: &HeaderLookup, params: &ChainParams) -> anyhow::Result<Vec<Header>> {
+async fn fetch_ancestors(lookup: &Lookup, params: &ChainParams) -> anyhow::Result<Vec<Header>> {
     let (from, to) = (first_ancestor_height(params).0, params.first_bitcoin_block.0.0);
     let mut headers: Vec<Header> = Vec::new();
     while let Some(missing) =

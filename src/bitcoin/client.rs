@@ -5,7 +5,8 @@
 
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 
-use bitcoin::{BlockHash, block::Header};
+use bitcoin::{BlockHash, Txid, block::Header};
+use hyper::body::Bytes;
 use sharechain::units::BitcoinHeight;
 use tokio::{
     sync::{Notify, broadcast, watch},
@@ -15,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use super::{
-    Backend, BackendError, FoundHeader, Template,
+    Backend, BackendError, FoundHeader, MempoolEntry, Template,
     source::{Condition, Source, SourceState},
     submit::{BlockOutcome, BlockSubmitter, Courier, doors},
     zmq,
@@ -102,7 +103,7 @@ pub struct BitcoinClient {
     health: watch::Receiver<Health>,
     outcomes: broadcast::Sender<BlockOutcome>,
     submitter: BlockSubmitter,
-    lookup: HeaderLookup,
+    lookup: Lookup,
     tasks: TaskTracker,
 }
 
@@ -130,7 +131,7 @@ impl BitcoinClient {
         }
         let names: Vec<String> = backends.iter().map(|backend| backend.name().to_owned()).collect();
         let states = states.subscribe();
-        let lookup = HeaderLookup { backends, states: states.clone() };
+        let lookup = Lookup { backends, states: states.clone() };
         let chooser =
             Chooser { names, states, silence: timings.silence, started: Instant::now(), active: None };
         let (template_sender, templates) = watch::channel(None);
@@ -160,8 +161,8 @@ impl BitcoinClient {
         self.outcomes.subscribe()
     }
 
-    /// Where to ask for headers.
-    pub fn headers(&self) -> HeaderLookup {
+    /// Where to ask for headers and transactions.
+    pub fn headers(&self) -> Lookup {
         self.lookup.clone()
     }
 
@@ -171,14 +172,14 @@ impl BitcoinClient {
     }
 }
 
-/// Questions about headers, asked of the living back ends. Clones are the same.
+/// Questions about headers and transactions, asked of the living back ends. Clones are the same.
 #[derive(Clone)]
-pub struct HeaderLookup {
+pub struct Lookup {
     backends: Arc<[Arc<dyn Backend>]>,
     states: watch::Receiver<Vec<SourceState>>,
 }
 
-impl HeaderLookup {
+impl Lookup {
     /// The header of this hash; none if no back end that answers knows it.
     pub async fn header(&self, hash: BlockHash) -> Result<Option<FoundHeader>, BackendError> {
         let mut answer = None;
@@ -214,6 +215,30 @@ impl HeaderLookup {
             }
         }
         result
+    }
+
+    /// What waits in the mempool of one back end, as [`Backend::mempool`] gives it.
+    pub async fn mempool(&self) -> Result<Vec<MempoolEntry>, BackendError> {
+        let mut failure = no_backend();
+        for backend in self.living_first() {
+            match backend.mempool().await {
+                Ok(entries) => return Ok(entries),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Transactions of one back end's mempool, as [`Backend::transactions`] gives them.
+    pub async fn transactions(&self, ids: &[Txid]) -> Result<Vec<Option<Bytes>>, BackendError> {
+        let mut failure = no_backend();
+        for backend in self.living_first() {
+            match backend.transactions(ids).await {
+                Ok(transactions) => return Ok(transactions),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
     }
 
     /// All back ends: first those that give templates, the one with the longest chain foremost.

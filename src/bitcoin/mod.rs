@@ -2,13 +2,16 @@
 //!
 //! Read in this order: [`template`] (what is mined on), this file (the trait and its errors), [`rpc`] over [`endpoint`]
 //! and `http` (a bitcoind), [`embedded`] (a chain in this process, for trying out), [`client`] over `source`,
-//! [`submit`] and `zmq` (several back ends as one, which is what the rest of the node uses).
+//! [`submit`] and `zmq` (several back ends as one, which is what the rest of the node uses), [`found`] (found blocks on
+//! the disk until one has taken them), [`compact`] (a block as its ids, put together again elsewhere).
 //!
 //! It knows nothing of shares, and judges no headers by Bitcoin's rules: `sharechain` does that.
 
 pub mod client;
+pub mod compact;
 pub mod embedded;
 pub mod endpoint;
+pub mod found;
 mod http;
 pub mod rpc;
 mod source;
@@ -23,7 +26,8 @@ mod test_blocks;
 
 use std::pin::Pin;
 
-use bitcoin::{BlockHash, block::Header};
+use bitcoin::{BlockHash, Txid, Wtxid, block::Header};
+use hyper::body::Bytes;
 use sharechain::units::BitcoinHeight;
 use thiserror::Error;
 
@@ -57,6 +61,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Makes a header known whose parent is known there. A header that is known already is no error.
     fn submit_header<'a>(&'a self, header: &'a Header) -> Reply<'a, ()>;
+
+    /// The transactions that wait to be mined there, in no particular order.
+    fn mempool(&self) -> Reply<'_, Vec<MempoolEntry>>;
+
+    /// The consensus encoding, with witness, of transactions of the mempool, in the order of `ids`; none for those that
+    /// are not (or no longer) there.
+    fn transactions<'a>(&'a self, ids: &'a [Txid]) -> Reply<'a, Vec<Option<Bytes>>>;
 
     /// Which chain it is on and how far.
     fn chain_info(&self) -> Reply<'_, ChainInfo>;
@@ -96,6 +107,15 @@ impl Verdict {
             Some(reason) => Self::Rejected { reason: reason.to_owned() },
         }
     }
+}
+
+/// A transaction that waits in a mempool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MempoolEntry {
+    /// Its id.
+    pub txid: Txid,
+    /// Its id with witness.
+    pub wtxid: Wtxid,
 }
 
 /// A header that a back end knows.

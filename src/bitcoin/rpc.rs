@@ -1,21 +1,22 @@
 //! A bitcoind (Bitcoin Core, Knots or one that speaks like them) over JSON-RPC, as a [`Backend`].
 
-use std::{borrow::Cow, fmt::Display, str::FromStr, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Display, str::FromStr, sync::Arc};
 
 use bitcoin::{
-    BlockHash, CompactTarget, TxMerkleNode,
+    BlockHash, CompactTarget, TxMerkleNode, Txid, Wtxid,
     block::{Header, Version},
     consensus::encode::{deserialize_hex, serialize_hex},
     hashes::Hash as _,
     hex::{DisplayHex as _, FromHex as _},
 };
+use hyper::body::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use sharechain::units::BitcoinHeight;
 
 pub use super::http::Patience;
 use super::{
-    Backend, BackendError, ChainInfo, FoundHeader, MAX_HEADERS, Reply, Template, Verdict,
+    Backend, BackendError, ChainInfo, FoundHeader, MAX_HEADERS, MempoolEntry, Reply, Template, Verdict,
     endpoint::{Credentials, Endpoint},
     http::{CallError, JsonRpc},
 };
@@ -119,6 +120,45 @@ impl BitcoindRpc {
             .collect()
     }
 
+    async fn get_mempool(&self) -> Result<Vec<MempoolEntry>, BackendError> {
+        const METHOD: &str = "getrawmempool";
+        let answer = self.rpc.call_raw(METHOD, json!([true]), false).await?;
+        let rpc = Arc::clone(&self.rpc);
+        // A full mempool is tens of megabytes of JSON.
+        let parse = move || {
+            rpc.result(METHOD, &answer, |json| {
+                let entries: BTreeMap<&str, WireMempoolEntry> =
+                    serde_json::from_str(json).map_err(|error| error.to_string())?;
+                let entry = |(txid, entry): (&str, WireMempoolEntry)| {
+                    let txid = txid.parse().map_err(|_| format!("{txid} is no transaction id"))?;
+                    Ok(MempoolEntry { txid, wtxid: entry.wtxid.0 })
+                };
+                entries.into_iter().map(entry).collect()
+            })
+        };
+        tokio::task::spawn_blocking(parse)
+            .await
+            .unwrap_or_else(|error| Err(self.rpc.malformed(METHOD, error.to_string())))
+    }
+
+    async fn get_transactions(&self, ids: &[Txid]) -> Result<Vec<Option<Bytes>>, BackendError> {
+        const METHOD: &str = "getrawtransaction";
+        let mut transactions = Vec::with_capacity(ids.len());
+        for batch in ids.chunks(BATCH as usize) {
+            let calls = batch.iter().map(|id| json!([id.to_string(), false]));
+            for answer in self.rpc.call_each::<String>(METHOD, calls).await? {
+                transactions.push(match answer {
+                    Ok(hex) => Some(
+                        Vec::from_hex(&hex).map_err(|e| self.rpc.malformed(METHOD, e.to_string()))?.into(),
+                    ),
+                    Err(CallError { code: NOT_FOUND, .. }) => None,
+                    Err(error) => return Err(self.rpc.refused(METHOD, error)),
+                });
+            }
+        }
+        Ok(transactions)
+    }
+
     async fn get_chain_info(&self) -> Result<ChainInfo, BackendError> {
         const METHOD: &str = "getblockchaininfo";
         let info: WireChainInfo = self.rpc.call(METHOD, json!([])).await?;
@@ -162,6 +202,14 @@ impl Backend for BitcoindRpc {
         Box::pin(self.rpc.call("submitheader", json!([serialize_hex(header)])))
     }
 
+    fn mempool(&self) -> Reply<'_, Vec<MempoolEntry>> {
+        Box::pin(self.get_mempool())
+    }
+
+    fn transactions<'a>(&'a self, ids: &'a [Txid]) -> Reply<'a, Vec<Option<Bytes>>> {
+        Box::pin(self.get_transactions(ids))
+    }
+
     fn chain_info(&self) -> Reply<'_, ChainInfo> {
         Box::pin(self.get_chain_info())
     }
@@ -185,6 +233,11 @@ struct WireChainInfo {
     bestblockhash: Text<BlockHash>,
     initialblockdownload: bool,
     signet_challenge: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireMempoolEntry {
+    wtxid: Text<Wtxid>,
 }
 
 #[derive(Deserialize)]

@@ -71,6 +71,7 @@ impl Outcome {
 #[derive(Clone)]
 pub struct BlockSubmitter {
     doors: Arc<[mpsc::Sender<Arc<FoundBlock>>]>,
+    submitted: broadcast::Sender<Arc<FoundBlock>>,
     runtime: Handle,
 }
 
@@ -79,6 +80,8 @@ impl BlockSubmitter {
     pub fn submit(&self, block: FoundBlock) {
         info!(hash = %block.hash, height = block.height.0, bytes = block.bytes.len(), "submitting a block");
         let block = Arc::new(block);
+        // An error means that nobody listens.
+        let _ = self.submitted.send(Arc::clone(&block));
         for door in self.doors.iter() {
             match door.try_send(Arc::clone(&block)) {
                 Ok(()) => {}
@@ -96,6 +99,13 @@ impl BlockSubmitter {
                 }
             }
         }
+    }
+}
+
+impl BlockSubmitter {
+    /// The blocks that are submitted from now on, whoever found them.
+    pub fn submitted(&self) -> broadcast::Receiver<Arc<FoundBlock>> {
+        self.submitted.subscribe()
     }
 }
 
@@ -127,7 +137,8 @@ type Attempted = (Waiting, Result<Verdict, BackendError>);
 /// A submitter for couriers that are still to be started, one for each back end, in the same order.
 pub(super) fn doors(backends: usize) -> (BlockSubmitter, Vec<mpsc::Receiver<Arc<FoundBlock>>>) {
     let (doors, arrivals): (Vec<_>, Vec<_>) = (0..backends).map(|_| mpsc::channel(MAX_ARRIVING)).unzip();
-    (BlockSubmitter { doors: doors.into(), runtime: Handle::current() }, arrivals)
+    let submitted = broadcast::Sender::new(MAX_ARRIVING);
+    (BlockSubmitter { doors: doors.into(), submitted, runtime: Handle::current() }, arrivals)
 }
 
 impl Courier {

@@ -65,6 +65,11 @@ impl Place {
     pub fn store_dir(&self) -> PathBuf {
         self.data_dir.join("sharechain")
     }
+
+    /// Where found Bitcoin blocks wait until a bitcoind has taken them.
+    pub fn found_dir(&self) -> PathBuf {
+        self.data_dir.join("found")
+    }
 }
 
 /// Everything that a node is told.

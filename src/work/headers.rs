@@ -1,6 +1,6 @@
 //! Makes the share chain know the Bitcoin headers that it needs, in order, whoever asks for one.
 
-use crate::bitcoin::client::HeaderLookup;
+use crate::bitcoin::client::Lookup;
 use crate::bitcoin::{BackendError, MAX_HEADERS};
 use crate::chain::{ChainEvent, ChainHandle, Stopped};
 use bitcoin::BlockHash;
@@ -16,13 +16,13 @@ const MAX_WALK: usize = 144;
 /// Brings Bitcoin headers from bitcoind to the share chain.
 #[derive(Clone)]
 pub struct HeaderFeed {
-    bitcoin: HeaderLookup,
+    bitcoin: Lookup,
     chain: ChainHandle,
 }
 
 impl HeaderFeed {
     /// From this Bitcoin side to this chain.
-    pub const fn new(bitcoin: HeaderLookup, chain: ChainHandle) -> Self {
+    pub const fn new(bitcoin: Lookup, chain: ChainHandle) -> Self {
         Self { bitcoin, chain }
     }
 

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bitcoin::{Block, BlockHash, block::Header, consensus::serialize};
+use bitcoin::{Block, BlockHash, Txid, block::Header, consensus::serialize};
 use commonwork::bitcoin::{
-    Backend, ChainInfo, FoundHeader, Reply, Template, Verdict,
+    Backend, ChainInfo, FoundHeader, MempoolEntry, Reply, Template, Verdict,
     client::{BitcoinClient, Timings, Upstream},
     rpc::BitcoindRpc,
     submit::{BlockOutcome, FoundBlock},
 };
+use hyper::body::Bytes;
 use sharechain::units::BitcoinHeight;
 use tokio::{sync::broadcast, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -171,6 +172,14 @@ impl Backend for NoLongPoll {
 
     fn submit_header<'a>(&'a self, header: &'a Header) -> Reply<'a, ()> {
         self.0.submit_header(header)
+    }
+
+    fn mempool(&self) -> Reply<'_, Vec<MempoolEntry>> {
+        self.0.mempool()
+    }
+
+    fn transactions<'a>(&'a self, ids: &'a [Txid]) -> Reply<'a, Vec<Option<Bytes>>> {
+        self.0.transactions(ids)
     }
 
     fn chain_info(&self) -> Reply<'_, ChainInfo> {

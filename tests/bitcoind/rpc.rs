@@ -78,6 +78,28 @@ async fn a_block_with_segwit_and_other_transactions_is_accepted() {
 }
 
 #[tokio::test]
+async fn what_waits_in_the_mempool_can_be_fetched() {
+    let daemon = BitcoinD::regtest();
+    let address = daemon.create_wallet("test");
+    daemon.mine_to(&address, 103);
+    let backend = client(&daemon);
+    assert_eq!(backend.mempool().await, Ok(Vec::new()));
+    for amount in [1, 2, 3] {
+        daemon.call("sendtoaddress", json!([address, amount]));
+    }
+    let entries = backend.mempool().await.expect("the mempool");
+    let unknown = bitcoin::Txid::from_byte_array([7; 32]);
+    let ids: Vec<_> = entries.iter().map(|entry| entry.txid).chain([unknown]).collect();
+    let raw = backend.transactions(&ids).await.expect("transactions");
+    assert_eq!((entries.len(), raw.len(), raw[3].as_ref()), (3, 4, None));
+    for (entry, raw) in entries.iter().zip(raw) {
+        let transaction: bitcoin::Transaction =
+            bitcoin::consensus::deserialize(&raw.expect("it waits")).expect("a transaction");
+        assert_eq!((transaction.compute_txid(), transaction.compute_wtxid()), (entry.txid, entry.wtxid));
+    }
+}
+
+#[tokio::test]
 async fn refused_blocks_come_with_the_reason() {
     let daemon = BitcoinD::regtest();
     let backend = client(&daemon);

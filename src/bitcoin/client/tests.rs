@@ -86,6 +86,14 @@ impl Backend for Switch {
         Box::pin(self.pass(self.chain.submit_header(header)))
     }
 
+    fn mempool(&self) -> Reply<'_, Vec<MempoolEntry>> {
+        Box::pin(self.pass(self.chain.mempool()))
+    }
+
+    fn transactions<'a>(&'a self, ids: &'a [Txid]) -> Reply<'a, Vec<Option<Bytes>>> {
+        Box::pin(self.pass(self.chain.transactions(ids)))
+    }
+
     fn chain_info(&self) -> Reply<'_, ChainInfo> {
         Box::pin(self.pass(self.chain.chain_info()))
     }

@@ -11,7 +11,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use bitcoin::{Block, BlockHash, block::Header, consensus::deserialize};
+use bitcoin::{Block, BlockHash, Txid, block::Header, consensus::deserialize};
+use hyper::body::Bytes;
 use sharechain::{
     target::{BadCompactTarget, Target},
     units::BitcoinHeight,
@@ -19,7 +20,9 @@ use sharechain::{
 use tokio::sync::watch;
 
 use self::rules::{Place, Rules};
-use super::{Backend, BackendError, ChainInfo, FoundHeader, MAX_HEADERS, Reply, Template, Verdict};
+use super::{
+    Backend, BackendError, ChainInfo, FoundHeader, MAX_HEADERS, MempoolEntry, Reply, Template, Verdict,
+};
 
 /// Its name as a chain: [`ChainInfo::chain`].
 pub const CHAIN: &str = "embedded";
@@ -263,6 +266,15 @@ impl Backend for Embedded {
         let tip = chain.tip().header.block_hash();
         drop(chain);
         self.tip.send_replace(tip);
+    }
+
+    /// There are no transactions in this chain but the coinbases.
+    fn mempool(&self) -> Reply<'_, Vec<MempoolEntry>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn transactions<'a>(&'a self, ids: &'a [Txid]) -> Reply<'a, Vec<Option<Bytes>>> {
+        Box::pin(async { Ok(vec![None; ids.len()]) })
     }
 
     fn chain_info(&self) -> Reply<'_, ChainInfo> {
