@@ -1,7 +1,7 @@
 //! bitcoinds that go away and come back: mining goes on meanwhile, and neither a share nor a block is lost.
 
 use super::crew::{Crew, Habits, Outcomes};
-use super::hand::Hand;
+use super::hand::{Hand, Want};
 use super::setup::{PATIENCE, TestNode, quick, regtest, upstream, upstream_with};
 use crate::support::bitcoind::{BitcoinD, wait_for};
 use crate::support::rig::owner;
@@ -94,6 +94,25 @@ async fn of_two_bitcoinds_the_first_dies_and_comes_back_and_nobody_notices() {
     account.check_credited(&node, &owner(3)).await;
     wait_for("the daemons to agree", || (one.best_hash() == two.best_hash()).then_some(()));
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_was_found_while_no_bitcoind_was_there_is_submitted_after_a_restart() {
+    let mut daemon = BitcoinD::regtest();
+    let node = TestNode::start(regtest(), vec![upstream(&daemon, false)]).await;
+    let mut hand = Hand::at(&node, &owner(1)).await;
+    let job = hand.newest().await.expect("served");
+    daemon.stop();
+    let found = hand.mine(&job, Want::REGTEST_BLOCK);
+    assert_eq!(hand.submit(&found).await.expect("served"), None);
+    let folder = node.stop().await;
+    daemon.start_again();
+    assert_eq!(daemon.height(), 0);
+    let node = TestNode::start_in(folder, regtest(), vec![upstream(&daemon, false)], quick()).await;
+    wait_for("the block to be submitted", || (daemon.best_hash() == found.id.to_string()).then_some(()));
+    let folder = node.stop().await;
+    let left = std::fs::read_dir(folder.path().join("regtest/found")).expect("the folder is there");
+    assert_eq!(left.count(), 0, "a block that was taken is not kept");
 }
 
 /// Takes the only bitcoind away until miners have been sent away, and gives it back.

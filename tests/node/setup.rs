@@ -100,7 +100,16 @@ impl TestNode {
         upstreams: Vec<Upstream>,
         options: NodeOptions,
     ) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the node");
+        Self::start_in(tempfile::tempdir().expect("a folder for the node"), params, upstreams, options).await
+    }
+
+    /// A node on what an earlier one left.
+    pub(crate) async fn start_in(
+        folder: tempfile::TempDir,
+        params: ChainParams,
+        upstreams: Vec<Upstream>,
+        options: NodeOptions,
+    ) -> Self {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let place = Place {
             params: params.clone(),
@@ -173,10 +182,11 @@ impl TestNode {
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
-    /// Stops the node.
-    pub(crate) async fn stop(self) {
+    /// Stops the node; its folder can be used for another.
+    pub(crate) async fn stop(self) -> tempfile::TempDir {
         let stop = CancellationToken::new();
         stop.cancel();
         self.node.run(stop).await.expect("a clean stop");
+        self.folder
     }
 }

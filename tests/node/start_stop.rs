@@ -127,7 +127,9 @@ async fn a_store_of_another_chain_is_refused_and_left_as_it_is() {
     assert_eq!(export(), before);
     let folder = program.home().join(".local/share/commonwork/embedded");
     let names = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").file_name());
-    assert_eq!(names.collect::<Vec<_>>(), ["sharechain"], "nothing was moved, and no address is left behind");
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["found", "sharechain"], "nothing was moved, and no address is left behind");
 }
 
 #[tokio::test(flavor = "multi_thread")]
