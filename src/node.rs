@@ -11,7 +11,6 @@
 //! | `builder` | templates, chain state | jobs |
 //! | `stratum` | miners | candidates; Bitcoin blocks straight to `bitcoin` |
 //! | `finder` | candidates | submissions; found Bitcoin blocks to be kept |
-//! | `outcomes` | outcomes of submitted blocks | the log |
 //! | `found` | submitted blocks and their outcomes | blocks on the disk until a bitcoind has them |
 //! | `health` | Bitcoin health | whether miners are served, the log |
 //! | `api` | requests on loopback | questions to the chain |
@@ -29,7 +28,6 @@ use crate::chain::open::OpenError;
 use crate::chain::{self, ChainHandle};
 use crate::config::{Bitcoind, Config};
 use crate::store::{OpenStore, SledStore, StoreError};
-use crate::stratum::outbox::Outbox;
 use crate::stratum::server::{self, Limits, Server};
 use crate::stratum::session::SessionConfig;
 use crate::stratum::sessions::Sessions;
@@ -37,6 +35,7 @@ use crate::work::builder::{Builder, Pace};
 use crate::work::finder::Finder;
 use crate::work::headers::HeaderFeed;
 use crate::work::job::JobIds;
+use crate::work::outbox::Outbox;
 use crate::work::series::SeriesRegister;
 use crate::work::share_rate::ShareCount;
 use anyhow::{Context, anyhow};
@@ -50,7 +49,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -188,7 +186,6 @@ impl Node {
         tasks.spawn_until_stop("clock", tick(chain.clone()));
         tasks.spawn("builder", builder.run(tasks.stop.child_token()));
         tasks.spawn("finder", finder.clone().run(candidates));
-        tasks.spawn_until_stop("outcomes", log_outcomes(bitcoin.outcomes()));
         tasks.spawn_until_stop("health", follow_health(bitcoin.health(), open_sender));
         tasks.spawn("stratum", server.run(miners, tasks.stop.child_token()));
         tasks.spawn("api", api::serve(api, Arc::new(chain.clone()), tasks.stop.child_token()));
@@ -389,22 +386,6 @@ async fn tick(chain: ChainHandle) {
         seconds.tick().await;
         if chain.tick().await.is_err() {
             return;
-        }
-    }
-}
-
-async fn log_outcomes(mut outcomes: broadcast::Receiver<BlockOutcome>) {
-    loop {
-        match outcomes.recv().await {
-            Ok(outcome) if outcome.outcome.is_accepted() => {
-                info!(hash = %outcome.hash, height = outcome.height.0, to = outcome.backend, "Bitcoin block accepted");
-            }
-            Ok(outcome) => {
-                error!(hash = %outcome.hash, height = outcome.height.0, to = outcome.backend, outcome = ?outcome.outcome,
-                    "Bitcoin block NOT accepted");
-            }
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
         }
     }
 }

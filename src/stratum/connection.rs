@@ -4,11 +4,11 @@
 //! At each bound the connection stops reading, so that the miner's own system holds the rest.
 
 use super::lines::{LineBuffer, TooLong};
-use super::outbox::Outbox;
 use super::server::{Limits, Server, now};
 use super::session::{Event, Session};
 use super::submit::Found;
 use crate::work::job::{Candidate, Job};
+use crate::work::outbox::Outbox;
 use crate::work::source::WorkSource;
 use std::collections::VecDeque;
 use std::fmt;

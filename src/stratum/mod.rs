@@ -1,9 +1,7 @@
 //! Stratum v1: serving miners.
 //!
 //! Reading order: [`session`] is what one miner says and hears, as a pure state machine, with [`submit`] its heart;
-//! [`difficulty`] and [`vardiff`] say how hard the work is. [`server`] has the sockets, [`outbox`] takes what is found.
-
-pub use crate::work::outbox;
+//! [`difficulty`] and [`vardiff`] say how hard the work is. [`server`] has the sockets, [`crate::work::outbox`] takes what is found.
 
 mod configure;
 mod connection;

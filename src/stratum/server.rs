@@ -3,10 +3,10 @@
 //! Limits are here: how many may connect, and how long each may do nothing. What is said is [`super::session`]'s.
 
 use super::connection::Connection;
-use super::outbox::Outbox;
 use super::session::{Now, Session, SessionConfig};
 use super::sessions::Sessions;
 use super::urls::{Reach, device_url};
+use crate::work::outbox::Outbox;
 use crate::work::source::WorkSource;
 use std::io;
 use std::net::SocketAddr;
