@@ -45,12 +45,17 @@ pub const ALARM_REORG_DEPTH: u32 = 120;
 pub const CHEAP_FORK_DEPTH: u32 = 120;
 /// Shares are kept when their base's branch has at least the work of the tip's ancestor this deep.
 pub const SHARE_FORK_DEPTH: u32 = 16;
+/// Once synced, shares of others whose share target is more than so many times the easiest at the tip are not looked at.
+pub const MOST_EASIER_THAN_TIP: u32 = 4;
 /// Newest Bitcoin headers within which work counts between chains without a common ancestor.
 pub const RECENT_HEADERS: u32 = 1_008;
 /// Windows are read for signal bits at heights divisible by this, and a locked-in bit is active this much later.
 pub const SIGNAL_INTERVAL: u32 = 2_016;
 /// Blocks kept beyond two windows.
 pub const KEEP_MARGIN: u32 = 256;
+/// Blocks of context of a chain from the middle beyond base depth and include depth: more than medians and freshness
+/// reach back.
+pub const CONTEXT_MARGIN: u32 = 36;
 /// Parts per 10,000 of the coinbase value that go to the finder.
 pub const BONUS_PER_10_000: u64 = 50;
 
@@ -299,9 +304,24 @@ impl ChainParams {
         base_block_target.easier_by(self.shares_per_block).rounded()
     }
 
-    /// Blocks whose bodies are kept: two windows and a margin.
+    /// Blocks whose bodies are kept: two windows and a margin. Where a window is shorter than the context of a chain from
+    /// the middle, so many that such a chain can be checked from them.
     pub const fn kept_blocks(&self) -> u32 {
-        self.window_blocks.saturating_mul(2).saturating_add(KEEP_MARGIN)
+        self.graft_blocks().saturating_add(KEEP_MARGIN)
+    }
+
+    /// Least blocks of a chain from the middle: a window that is checked whole, and below it the windows that it paid by,
+    /// or the context if that is longer.
+    pub const fn graft_blocks(&self) -> u32 {
+        let context = self.context_blocks();
+        let older = if self.window_blocks > context { self.window_blocks } else { context };
+        self.window_blocks.saturating_add(older)
+    }
+
+    /// The lowest blocks of a chain from the middle, which cannot be judged because what they follow from is not there:
+    /// bases, credited shares, medians and freshness of all blocks above reach no further down than these.
+    pub const fn context_blocks(&self) -> u32 {
+        self.base_depth.saturating_add(self.include_depth).saturating_add(CONTEXT_MARGIN)
     }
 
     /// The subsidy in satoshis of the Bitcoin block at this height.

@@ -55,6 +55,16 @@ impl SharePool {
         }
     }
 
+    /// Drops the shares that `keep` does not want.
+    pub fn retain(&mut self, keep: impl Fn(&VerifiedShare) -> bool) {
+        let unwanted = self.shares.values().filter(|share| !keep(share));
+        let unwanted: Vec<_> = unwanted.map(|share| (share.share().commitment.height, share.id())).collect();
+        for key in unwanted {
+            self.by_height.remove(&key);
+            self.forget(&key.1);
+        }
+    }
+
     /// Shares with a height in this range, lowest first, then by id.
     pub fn range(&self, from: Height, to: Height) -> impl Iterator<Item = &VerifiedShare> {
         let (from, to) = ((from, ShareId([0; 32])), (to, ShareId([0xff; 32])));

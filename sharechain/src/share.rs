@@ -12,6 +12,7 @@ use bitcoin::block::Version;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget, TxMerkleNode};
 use core::fmt;
+use std::sync::Arc;
 
 /// The id of a share and of the share block that it may be: the hash of its Bitcoin header.
 ///
@@ -284,9 +285,9 @@ pub fn header_id(header: &bitcoin::block::Header) -> ShareId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareBlock {
     /// The share that is the block.
-    pub share: Share,
+    pub share: Arc<Share>,
     /// The listed shares, in the order in which they are credited.
-    pub listed: Vec<Share>,
+    pub listed: Vec<Arc<Share>>,
 }
 
 impl Encode for ShareHeader {
@@ -432,14 +433,14 @@ impl Encode for ShareBlock {
 
 impl Decode for ShareBlock {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let share = Share::decode(reader)?;
+        let share = Arc::new(Share::decode(reader)?);
         let count = reader.size(MAX_LISTED, "listed shares")?;
         if count.saturating_mul(MIN_SHARE) > reader.remaining() {
             return Err(DecodeError::Truncated("listed shares"));
         }
         let mut listed = Vec::with_capacity(count);
         for _ in 0..count {
-            listed.push(Share::decode(reader)?);
+            listed.push(Arc::new(Share::decode(reader)?));
         }
         Ok(Self { share, listed })
     }

@@ -2,18 +2,20 @@
 //!
 //! The sled store of the node stands behind the same trait.
 
-use crate::chain::{BlockSummary, ChangeSet};
+use crate::chain::{BlockSummary, ChangeSet, GraftChange, GraftClaim};
+use crate::codec::Encode;
 use crate::share::{Share, ShareBlock, ShareId};
 use crate::units::{BitcoinHeight, Height};
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use core::convert::Infallible;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use thiserror::Error;
 
 /// Keeps share blocks, the Bitcoin headers that they name, and the tip.
 ///
-/// A change set is saved as a whole or not at all, and is on the disk when `commit` returns.
+/// A change set is saved as a whole or not at all, and in order.
 pub trait ShareStore {
     /// The disk's fault.
     type Error: std::error::Error + Send + Sync + 'static;
@@ -21,8 +23,23 @@ pub trait ShareStore {
     /// All that [`crate::chain::ShareChain::load`] needs.
     fn load(&self) -> Result<Saved, Self::Error>;
 
-    /// Saves a change set.
-    fn commit(&mut self, change: &ChangeSet) -> Result<(), Self::Error>;
+    /// Saves a change set, so that it is on the disk when this returns.
+    fn commit(&mut self, change: &ChangeSet) -> Result<(), Self::Error> {
+        self.write(change)?;
+        self.flush()
+    }
+
+    /// Saves a change set without waiting for the disk. A crash may lose it, and then all that was written after it, too.
+    fn write(&mut self, change: &ChangeSet) -> Result<(), Self::Error>;
+
+    /// Waits until all that was written is on the disk.
+    fn flush(&mut self) -> Result<(), Self::Error>;
+
+    /// Saves what beginning, dropping or adopting a chain from the middle changes; on the disk when this returns.
+    fn commit_graft(&mut self, change: &GraftChange) -> Result<(), Self::Error>;
+
+    /// Forgets saved Bitcoin headers: stale ones that nothing names any more. A crash may bring them back.
+    fn forget_headers(&mut self, headers: &[(BitcoinHeight, BlockHash)]) -> Result<(), Self::Error>;
 
     /// Saves Bitcoin headers apart from any block: the run that ends with the chain's first Bitcoin block, for one.
     fn commit_headers(&mut self, headers: &[(BitcoinHeight, Header)]) -> Result<(), Self::Error>;
@@ -43,6 +60,42 @@ pub trait ShareStore {
 
     /// The block with this height and id, on any branch.
     fn block(&self, height: Height, id: &ShareId) -> Result<Option<ShareBlock>, Self::Error>;
+
+    /// A reader of bodies for other threads.
+    fn bodies(&self) -> Bodies;
+}
+
+/// Reads the bodies of share blocks, without whoever owns the store.
+pub trait ReadBodies: Send + Sync {
+    /// The canonical bytes of the block with this height and id, as it was saved.
+    fn body(&self, height: Height, id: &ShareId) -> Result<Option<Vec<u8>>, BodyError>;
+}
+
+/// The disk did not give a body.
+#[derive(Debug, Error)]
+#[error("reading share blocks: {0}")]
+pub struct BodyError(#[source] pub Box<dyn core::error::Error + Send + Sync>);
+
+/// A store's bodies, for any thread. Clones share them.
+#[derive(Clone)]
+pub struct Bodies(Arc<dyn ReadBodies>);
+
+impl Bodies {
+    /// Reads by this.
+    pub fn new(reader: impl ReadBodies + 'static) -> Self {
+        Self(Arc::new(reader))
+    }
+
+    /// The canonical bytes of the block with this height and id, on any branch. Blocks the thread for a read.
+    pub fn get(&self, height: Height, id: &ShareId) -> Result<Option<Vec<u8>>, BodyError> {
+        self.0.body(height, id)
+    }
+}
+
+impl core::fmt::Debug for Bodies {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Bodies")
+    }
 }
 
 /// A share that is a Bitcoin block, with the coinbase that shows whom it paid.
@@ -63,24 +116,62 @@ pub struct Saved {
     pub headers: Vec<(BitcoinHeight, Header)>,
     /// Blocks, lowest first.
     pub blocks: Vec<BlockSummary>,
-    /// The tip, if there is a block.
+    /// The tip, if there is one.
     pub tip: Option<ShareId>,
+    /// The chain from the middle that was being fetched.
+    pub graft: Option<GraftClaim>,
 }
 
 /// A store without a disk.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     headers: BTreeMap<(BitcoinHeight, BlockHash), Header>,
-    blocks: BTreeMap<(Height, ShareId), (Arc<ShareBlock>, BlockSummary)>,
+    blocks: MemoryBodies,
+    summaries: BTreeMap<(Height, ShareId), BlockSummary>,
     shares: Vec<Share>,
     solutions: BTreeMap<(BitcoinHeight, BlockHash), Solution>,
     tip: Option<ShareId>,
+    graft: Option<GraftClaim>,
+}
+
+type BlocksByKey = BTreeMap<(Height, ShareId), Arc<ShareBlock>>;
+
+#[derive(Debug, Default)]
+struct MemoryBodies(Arc<Mutex<BlocksByKey>>);
+
+impl MemoryBodies {
+    fn lock(&self) -> MutexGuard<'_, BlocksByKey> {
+        // Nothing panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clone for MemoryBodies {
+    /// A copy of its own: what is saved in one store is not in another.
+    fn clone(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.lock().clone())))
+    }
+}
+
+impl ReadBodies for MemoryBodies {
+    fn body(&self, height: Height, id: &ShareId) -> Result<Option<Vec<u8>>, BodyError> {
+        let block = self.lock().get(&(height, *id)).cloned();
+        Ok(block.map(|block| block.to_bytes()))
+    }
 }
 
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn remove(&mut self, blocks: &[(Height, ShareId)]) {
+        let mut bodies = self.blocks.lock();
+        for key in blocks {
+            bodies.remove(key);
+            self.summaries.remove(key);
+        }
     }
 }
 
@@ -90,17 +181,39 @@ impl ShareStore for MemoryStore {
     fn load(&self) -> Result<Saved, Infallible> {
         Ok(Saved {
             headers: self.headers.iter().map(|((height, _), header)| (*height, *header)).collect(),
-            blocks: self.blocks.values().map(|(_, summary)| summary.clone()).collect(),
+            blocks: self.summaries.values().cloned().collect(),
             tip: self.tip,
+            graft: self.graft,
         })
     }
 
-    fn commit(&mut self, change: &ChangeSet) -> Result<(), Infallible> {
+    fn write(&mut self, change: &ChangeSet) -> Result<(), Infallible> {
         self.commit_headers(&change.headers)?;
         let key = (change.summary.height, change.summary.id);
-        self.blocks.insert(key, (change.block.clone(), change.summary.clone()));
-        change.pruned.iter().for_each(|key| drop(self.blocks.remove(key)));
-        self.tip = Some(change.tip);
+        self.blocks.lock().insert(key, change.block.clone());
+        self.summaries.insert(key, change.summary.clone());
+        self.remove(&change.pruned);
+        if change.is_new_tip() {
+            self.tip = Some(change.tip);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn commit_graft(&mut self, change: &GraftChange) -> Result<(), Infallible> {
+        self.graft = change.graft;
+        self.tip = change.tip.or(self.tip);
+        self.remove(&change.dropped);
+        Ok(())
+    }
+
+    fn forget_headers(&mut self, headers: &[(BitcoinHeight, BlockHash)]) -> Result<(), Infallible> {
+        headers.iter().for_each(|key| {
+            self.headers.remove(key);
+        });
         Ok(())
     }
 
@@ -129,6 +242,10 @@ impl ShareStore for MemoryStore {
     }
 
     fn block(&self, height: Height, id: &ShareId) -> Result<Option<ShareBlock>, Infallible> {
-        Ok(self.blocks.get(&(height, *id)).map(|(block, _)| ShareBlock::clone(block)))
+        Ok(self.blocks.lock().get(&(height, *id)).map(|block| ShareBlock::clone(block)))
+    }
+
+    fn bodies(&self) -> Bodies {
+        Bodies::new(MemoryBodies(self.blocks.0.clone()))
     }
 }

@@ -72,7 +72,7 @@ pub enum BindError {
 /// A share whose proof of work binds every byte of it: checks 1 and 2, and the rules on single fields.
 #[derive(Clone, Debug)]
 pub struct Bound {
-    share: Share,
+    share: Arc<Share>,
     id: ShareId,
     share_target: Target,
     meets_share: bool,
@@ -81,7 +81,12 @@ pub struct Bound {
 
 impl Bound {
     /// Checks a share against the parameters alone.
-    pub fn new(params: &ChainParams, chain: ChainId, share: Share) -> Result<Self, BindError> {
+    pub fn new(
+        params: &ChainParams,
+        chain: ChainId,
+        share: impl Into<Arc<Share>>,
+    ) -> Result<Self, BindError> {
+        let share = share.into();
         let share_target =
             Target::from_compact(share.commitment.share_bits).map_err(|_| BindError::ShareBits)?;
         let easiest_block_target = params.easiest_target();
@@ -105,8 +110,8 @@ impl Bound {
         Ok(Self { share, id, share_target, meets_share, block_target })
     }
 
-    /// The share.
-    pub const fn share(&self) -> &Share {
+    /// The share. Clones share it.
+    pub const fn share(&self) -> &Arc<Share> {
         &self.share
     }
 
@@ -179,11 +184,11 @@ impl VerifiedShare {
     pub(crate) fn new(bound: Bound, share_target: Target, context: BitcoinContext) -> Self {
         let Bound { share, id, meets_share, block_target, .. } = bound;
         let score = target::score(share_target, context.score_target);
-        Self { share: Arc::new(share), id, meets_share, block_target, score, context }
+        Self { share, id, meets_share, block_target, score, context }
     }
 
     /// The share.
-    pub fn share(&self) -> &Arc<Share> {
+    pub const fn share(&self) -> &Arc<Share> {
         &self.share
     }
 

@@ -25,13 +25,13 @@ fn shares_are_credited_by_the_next_block_and_the_lister_has_its_part() {
     assert_eq!(summary.height, Height(1));
     let mut listed = vec![first, second];
     listed.sort();
-    assert_eq!(summary.credited, [vec![block], listed].concat());
+    assert_eq!(*summary.credited, [vec![block], listed].concat());
     let score = summary.credits.own.expect("it meets its share target").score;
     let (fee, rest) = score.split_listing_fee();
     assert_eq!(credited(&rig), [(1, rest.0), (2, rest.0), (3, score.0 + 2 * fee.0)]);
     // And never again.
     let next = rig.block(3);
-    assert_eq!(rig.chain.block(&next).expect("added").credited, [next]);
+    assert_eq!(rig.chain.block(&next).expect("added").credited[..], [next]);
 }
 
 #[test]

@@ -104,7 +104,10 @@ fn shares() -> impl Strategy<Value = Share> {
 }
 
 fn blocks() -> impl Strategy<Value = ShareBlock> {
-    (shares(), prop::collection::vec(shares(), 0..5)).prop_map(|(share, listed)| ShareBlock { share, listed })
+    (shares(), prop::collection::vec(shares(), 0..5)).prop_map(|(share, listed)| ShareBlock {
+        share: share.into(),
+        listed: listed.into_iter().map(Into::into).collect(),
+    })
 }
 
 /// Memory that decoding may take at once: this many times the input, and a little.
@@ -304,7 +307,7 @@ fn every_length_in_a_longer_form_is_refused() {
     let commitment = bytes.len() - share.commitment.to_bytes().len();
     let tag = commitment + TAG_AT;
     let owner = tag + 1 + share.commitment.tag.as_bytes().len() + TAG_TO_OWNER;
-    let block = ShareBlock { share: share.clone(), listed: vec![share.clone()] }.to_bytes();
+    let block = ShareBlock { share: share.clone().into(), listed: vec![share.clone().into()] }.to_bytes();
     let script = share.commitment.owner.as_bytes();
     assert_eq!(bytes[owner + 1..owner + 1 + script.len()], *script);
     for at in [BRANCH_AT, tag, owner] {
@@ -357,6 +360,7 @@ fn full_blocks_of_the_smallest_and_of_the_largest_shares_take_memory_by_their_si
     assert_eq!(smallest.encoded_len(), 296);
     let largest = Share { branch: vec![[1; 32]; MAX_BRANCH], ..smallest.clone() };
     for share in [smallest, largest] {
+        let share = std::sync::Arc::new(share);
         let block = ShareBlock { share: share.clone(), listed: vec![share; 513] };
         assert!(frugally::<ShareBlock>(&block.to_bytes()) == Ok(block));
     }

@@ -2,22 +2,29 @@
 //!
 //! The thread is the only place where a share becomes part of the chain: receive, judge, save, apply, publish. It
 //! never waits for anything but the disk. Reading order: this file (what others use), [`open`] (from the store to a
-//! running writer), `writer` (the thread), [`read`] (questions that need bodies).
+//! running writer), `writer` (the thread) around [`keeper`] (what it does), [`read`] (questions that need bodies).
 
+pub mod keeper;
 pub mod open;
 pub mod read;
 mod writer;
 
+pub use keeper::Keeper;
 pub use read::Reader;
+pub use sharechain::store::Bodies;
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use sharechain::bitcoin_headers::ContextError;
-use sharechain::chain::{BlockSummary, Draft, Reorganisation, Submission};
+use sharechain::chain::{
+    BlockSummary, BranchIds, Draft, GraftClaim, GraftError, GraftStatus, NotAdopted, Reorganisation,
+    Submission, TipClaim, TooDeep,
+};
 use sharechain::error::Refusal;
 use sharechain::pool::Source;
-use sharechain::share::{ShareHeader, ShareId};
+use sharechain::share::{Share, ShareHeader, ShareId};
 use sharechain::store::Solution;
+use sharechain::target::Target;
 use sharechain::units::{Height, Score, UnixTime};
 use sharechain::verify::VerifiedShare;
 use std::sync::Arc;
@@ -48,6 +55,16 @@ pub struct ChainState {
     pub height: Height,
     /// Counts the shares that came in since the start, so that new ones are noticed.
     pub shares: u64,
+    /// Once synced: the easiest share target that a share of others may have.
+    pub easiest_share: Option<Target>,
+}
+
+impl ChainState {
+    /// Whether a share's target is near enough to the tip's, so that looking at its proof of work is worth it. It is
+    /// nobody's fault if not: another node may have another tip.
+    pub fn fits_tip(&self, share: &Share) -> bool {
+        sharechain::chain::fits(self.easiest_share, share)
+    }
 }
 
 /// Something that happened in the chain.
@@ -57,6 +74,8 @@ pub enum ChainEvent {
     Share {
         /// The share.
         share: Arc<VerifiedShare>,
+        /// Who sent it.
+        source: Source,
     },
     /// A share block was saved.
     Block {
@@ -64,9 +83,24 @@ pub enum ChainEvent {
         block: Arc<BlockSummary>,
         /// Whether it is the tip.
         is_tip: bool,
+        /// Who sent it.
+        source: Source,
+        /// Whether it answered a question of this node's own sync.
+        wanted: bool,
     },
     /// The active branch changed.
     Reorganised(Reorganisation),
+    /// A branch with more work begins too deep to be followed without people.
+    TooDeep(TooDeep),
+    /// A chain fetched from its middle took the place of the chain.
+    Adopted {
+        /// The tip that was left, or the chain id.
+        from: ShareId,
+        /// The new tip.
+        tip: ShareId,
+        /// Its height.
+        height: Height,
+    },
     /// Something waits for a Bitcoin header; the Bitcoin side should find it.
     HeaderWanted(BlockHash),
 }
@@ -93,18 +127,30 @@ pub struct ChainHandle {
     commands: mpsc::Sender<Command>,
     state: watch::Receiver<ChainState>,
     events: broadcast::Sender<ChainEvent>,
+    bodies: Bodies,
 }
 
 type ReadFn = Box<dyn FnOnce(&mut Reader<'_>) + Send>;
 
 pub(super) enum Command {
-    Submit { submission: Box<Submission>, reply: Option<oneshot::Sender<Result<Taken, Refusal>>> },
+    Submit { submission: Box<Submission>, reply: Reply },
     Headers { headers: Vec<Header>, reply: oneshot::Sender<HeadersTaken> },
     Draft { header: ShareHeader, reply: oneshot::Sender<Result<Draft, ContextError>> },
     Solution(Box<Solution>),
     Read(ReadFn),
+    BeginGraft { claim: GraftClaim, reply: oneshot::Sender<Result<(), GraftError>> },
+    DropGraft { reply: oneshot::Sender<()> },
+    Adopt { tip: ShareId, reply: oneshot::Sender<Result<(), NotAdopted>> },
+    Synced(bool),
     Tick,
     Stop,
+}
+
+/// When whoever handed in a submission hears of its verdict.
+pub(super) enum Reply {
+    None,
+    WhenJudged(oneshot::Sender<Result<Taken, Refusal>>),
+    WhenSaved(oneshot::Sender<Result<Taken, Refusal>>),
 }
 
 /// What became of Bitcoin headers.
@@ -117,14 +163,22 @@ pub struct HeadersTaken {
 }
 
 impl ChainHandle {
-    /// Hands in a submission and waits for what it did.
+    /// Hands in a submission and waits until what it did is saved. (A wanted block may be flushed to the disk later,
+    /// together with others.)
     pub async fn submit(&self, submission: Submission) -> Result<Result<Taken, Refusal>, Stopped> {
-        self.ask(|reply| Command::Submit { submission: Box::new(submission), reply: Some(reply) }).await
+        let submission = Box::new(submission);
+        self.ask(|reply| Command::Submit { submission, reply: Reply::WhenSaved(reply) }).await
+    }
+
+    /// Hands in a submission and waits for its verdict: it comes after the checks, before the disk.
+    pub async fn judge(&self, submission: Submission) -> Result<Result<Taken, Refusal>, Stopped> {
+        let submission = Box::new(submission);
+        self.ask(|reply| Command::Submit { submission, reply: Reply::WhenJudged(reply) }).await
     }
 
     /// Hands in a submission; waits for room in the queue, not for what becomes of it.
     pub async fn offer(&self, submission: Submission) -> Result<(), Stopped> {
-        let command = Command::Submit { submission: Box::new(submission), reply: None };
+        let command = Command::Submit { submission: Box::new(submission), reply: Reply::None };
         self.commands.send(command).await.map_err(|_| Stopped)
     }
 
@@ -156,6 +210,51 @@ impl ChainHandle {
     pub async fn keep_solution(&self, solution: Solution) -> Result<(), Stopped> {
         let command = Command::Solution(Box::new(solution));
         self.commands.send(command).await.map_err(|_| Stopped)
+    }
+
+    /// What another node finds the newest common block by.
+    pub async fn locator(&self) -> Result<Vec<ShareId>, Stopped> {
+        self.read(|reader| reader.chain.locator()).await
+    }
+
+    /// At most so many ids of the active branch after the newest block that the locator names.
+    pub async fn ids_after(&self, locator: Vec<ShareId>, most: usize) -> Result<BranchIds, Stopped> {
+        self.read(move |reader| reader.chain.ids_after(&locator, most)).await
+    }
+
+    /// What to say of the tip to those who ask.
+    pub async fn tip_claim(&self) -> Result<TipClaim, Stopped> {
+        self.read(|reader| reader.chain.tip_claim()).await
+    }
+
+    /// A reader of block bodies that does not ask the writer. It blocks for a read.
+    pub fn bodies(&self) -> Bodies {
+        self.bodies.clone()
+    }
+
+    /// Begins to take a chain from the middle, or goes on with it.
+    pub async fn begin_graft(&self, claim: GraftClaim) -> Result<Result<(), GraftError>, Stopped> {
+        self.ask(|reply| Command::BeginGraft { claim, reply }).await
+    }
+
+    /// Gives up the chain that is being taken from the middle, if there is one.
+    pub async fn drop_graft(&self) -> Result<(), Stopped> {
+        self.ask(|reply| Command::DropGraft { reply }).await
+    }
+
+    /// The chain that is being taken from the middle, and what another node finds its newest block by.
+    pub async fn graft(&self) -> Result<Option<(GraftStatus, Vec<ShareId>)>, Stopped> {
+        self.read(|reader| reader.chain.graft().map(|graft| (graft, reader.chain.graft_locator()))).await
+    }
+
+    /// Follows the chain from the middle that ends with `tip`, if it is better and was checked.
+    pub async fn adopt(&self, tip: ShareId) -> Result<Result<(), NotAdopted>, Stopped> {
+        self.ask(|reply| Command::Adopt { tip, reply }).await
+    }
+
+    /// Says whether this node has caught up with the others, so that far too easy shares are not for it.
+    pub async fn set_synced(&self, synced: bool) -> Result<(), Stopped> {
+        self.commands.send(Command::Synced(synced)).await.map_err(|_| Stopped)
     }
 
     /// Where the chain stands, now and whenever it changes.

@@ -1,14 +1,14 @@
 //! From a store to a running writer.
 
+use super::keeper::{Keeper, readmit};
 use super::writer::Writer;
-use super::{ChainHandle, ChainState, EVENTS, QUEUE};
+use super::{ChainHandle, EVENTS, QUEUE};
 use bitcoin::block::Header;
 use sharechain::bitcoin_headers::{AncestorsError, HeaderError, HeaderTree, first_ancestor_height};
 use sharechain::chain::ShareChain;
 use sharechain::params::ChainParams;
 use sharechain::store::{Saved, ShareStore};
-use sharechain::units::{BitcoinHeight, Height};
-use sharechain::verify::Bound;
+use sharechain::units::BitcoinHeight;
 use std::thread::JoinHandle;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -46,10 +46,16 @@ pub fn save_ancestors<S: ShareStore>(
 
 /// The chain that a store holds, with the shares in its pool that may still be listed.
 pub fn load<S: ShareStore>(store: &S, params: ChainParams) -> Result<ShareChain, OpenError<S::Error>> {
-    let Saved { headers, blocks, tip } = store.load().map_err(OpenError::Store)?;
+    let Saved { headers, blocks, tip, graft } = store.load().map_err(OpenError::Store)?;
     let headers = header_tree(&params, &headers)?;
     let mut chain = ShareChain::load(params, headers, blocks, tip);
-    readmit(&mut chain, store).map_err(OpenError::Store)?;
+    if let Some(claim) = graft {
+        chain.resume_graft(claim);
+    }
+    let read = readmit(&mut chain, store).map_err(OpenError::Store)?;
+    if read > 0 {
+        info!(read, kept = chain.shares().len(), "shares of the newest blocks read back");
+    }
     Ok(chain)
 }
 
@@ -71,30 +77,6 @@ fn header_tree<E: std::error::Error>(
     Ok(tree)
 }
 
-/// Puts the shares of the newest blocks, and those that a clean stop saved, back into the pool.
-fn readmit<S: ShareStore>(chain: &mut ShareChain, store: &S) -> Result<(), S::Error> {
-    let (params, id) = (chain.params().clone(), chain.id());
-    let lowest = chain.oldest_share_kept();
-    let mut shares = store.load_shares()?;
-    for height in lowest.0..=chain.height().0 {
-        let Some(block) = chain.block_at(Height(height)).map(|block| block.id) else { continue };
-        if let Some(body) = store.block(Height(height), &block)? {
-            shares.extend(core::iter::once(body.share).chain(body.listed));
-        }
-    }
-    let count = shares.len();
-    for share in shares {
-        // What was valid when it was saved can have grown too old since; it is simply not needed then.
-        if let Ok(bound) = Bound::new(&params, id, share) {
-            let _ = chain.readmit(bound);
-        }
-    }
-    if count > 0 {
-        info!(read = count, kept = chain.shares().len(), "shares of the newest blocks read back");
-    }
-    Ok(())
-}
-
 /// Starts the writer thread. It ends when it is stopped, or with the disk's error.
 pub fn spawn<S>(chain: ShareChain, store: S) -> (ChainHandle, JoinHandle<Result<(), S::Error>>)
 where
@@ -102,10 +84,12 @@ where
 {
     let (command_sender, commands) = mpsc::channel(QUEUE);
     let (events, _) = broadcast::channel(EVENTS);
-    let initial = ChainState { tip: chain.tip(), height: chain.height(), shares: 0 };
-    let (state, state_reader) = watch::channel(initial);
-    let handle = ChainHandle { commands: command_sender, state: state_reader, events: events.clone() };
-    let writer = Writer { chain, store, commands, state, events };
+    let bodies = store.bodies();
+    let keeper = Keeper::new(chain, store);
+    let (state, state_reader) = watch::channel(keeper.state(0));
+    let handle =
+        ChainHandle { commands: command_sender, state: state_reader, events: events.clone(), bodies };
+    let writer = Writer { keeper, commands, state, events };
     let thread = std::thread::Builder::new()
         .name("chain".into())
         .spawn(move || writer.run())

@@ -8,6 +8,7 @@ use sharechain::share::{Share, ShareBlock, ShareId};
 use sharechain::store::{ShareStore, Solution};
 use sharechain::units::Height;
 use std::error::Error;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// The disk did not give a body.
@@ -42,7 +43,7 @@ pub struct Reader<'a> {
 #[derive(Clone, Debug)]
 pub struct FoundShare {
     /// The share.
-    pub share: Share,
+    pub share: Arc<Share>,
     /// The block that it is or that lists it; none while it is not listed.
     pub credited_by: Option<(Height, ShareId)>,
 }
@@ -80,7 +81,7 @@ impl<'a> Reader<'a> {
             return Ok(share.map(|share| FoundShare { share, credited_by }));
         }
         let pooled = self.chain.shares().get(id);
-        Ok(pooled.map(|share| FoundShare { share: Share::clone(share.share()), credited_by: None }))
+        Ok(pooled.map(|share| FoundShare { share: share.share().clone(), credited_by: None }))
     }
 
     /// All Bitcoin blocks found by this node, lowest first.

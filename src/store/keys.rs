@@ -6,7 +6,7 @@
 //! h height hash   a Bitcoin header
 //! s height hash   a share that was a Bitcoin block
 //! u number        a share that no block had listed at a clean stop
-//! m name          one of a kind: schema, chain, tip
+//! m name          one of a kind: schema, chain, tip, graft
 //! ```
 
 /// The kinds of rows that are keyed by height and hash.
@@ -24,6 +24,8 @@ pub(super) const UNLISTED: &[u8] = b"u";
 pub(super) const SCHEMA: &[u8] = b"mschema";
 /// Name and id of the chain.
 pub(super) const CHAIN: &[u8] = b"mchain";
+/// The chain from the middle that is being fetched.
+pub(super) const GRAFT: &[u8] = b"mgraft";
 /// The id of the best tip.
 pub(super) const TIP: &[u8] = b"mtip";
 

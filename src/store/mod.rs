@@ -1,6 +1,6 @@
 //! The share chain on the disk: sled behind [`ShareStore`].
 //!
-//! One change set is one atomic batch, and is flushed before `commit` returns. All calls block; they belong on the
+//! One change set is one atomic batch; `commit` flushes it before it returns, `write` leaves that to `flush`. All calls block; they belong on the
 //! writer's thread, not on an async worker. Nothing is judged here: what is saved was valid, and a checksum on each
 //! row says whether it still is what was saved.
 //!
@@ -15,14 +15,15 @@ mod table;
 pub use error::{ChainName, StoreError};
 pub use open::{OpenStore, Opened, SCHEMA};
 
+use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use bitcoin::consensus::encode::serialize;
 use bitcoin::hashes::Hash;
 use keys::Kind;
-use sharechain::chain::ChangeSet;
+use sharechain::chain::{ChangeSet, GraftChange};
 use sharechain::codec::Encode;
 use sharechain::share::{Share, ShareBlock, ShareId};
-use sharechain::store::{Saved, ShareStore, Solution};
+use sharechain::store::{Bodies, Saved, ShareStore, Solution};
 use sharechain::units::{BitcoinHeight, Height};
 use sled::Batch;
 use std::cell::Cell;
@@ -37,8 +38,6 @@ pub struct SledStore {
     table: Table,
     /// sled's file. sled has its pages written, but does not have the file's new length kept through a power cut.
     file: File,
-    /// The tip as it was last saved.
-    tip: Option<ShareId>,
     /// What opening has read, until it is asked for or changes.
     loaded: Cell<Option<Saved>>,
 }
@@ -50,7 +49,7 @@ impl ShareStore for SledStore {
         self.loaded.take().map_or_else(|| self.table.load(), Ok)
     }
 
-    fn commit(&mut self, change: &ChangeSet) -> Result<(), StoreError> {
+    fn write(&mut self, change: &ChangeSet) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         let (height, id) = (change.summary.height.0, &change.summary.id.0);
         put(&mut batch, &Kind::Body.key(height, id), &change.block.to_bytes());
@@ -58,16 +57,37 @@ impl ShareStore for SledStore {
         let index = rows::encode_index(&change.summary);
         put(&mut batch, &index_key, &index.map_err(|bad| self.table.bad_row(&index_key, &bad))?);
         put_headers(&mut batch, &change.headers);
-        for (height, id) in &change.pruned {
-            remove(&mut batch, &Kind::Body.key(height.0, &id.0));
-            remove(&mut batch, &Kind::Index.key(height.0, &id.0));
-        }
-        if self.tip != Some(change.tip) {
+        remove_blocks(&mut batch, &change.pruned);
+        if change.is_new_tip() {
             put(&mut batch, keys::TIP, &change.tip.0);
         }
-        self.apply(batch)?;
-        self.tip = Some(change.tip);
-        Ok(())
+        self.apply_unflushed(batch)
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.table.db.flush().map_err(|error| self.table.sled_error(error))?;
+        self.file.sync_data().map_err(|source| StoreError::disk(&self.table.path, source))
+    }
+
+    fn commit_graft(&mut self, change: &GraftChange) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        match &change.graft {
+            Some(claim) => put(&mut batch, keys::GRAFT, &rows::encode_graft(claim)),
+            None => batch.remove(keys::GRAFT),
+        }
+        if let Some(tip) = &change.tip {
+            put(&mut batch, keys::TIP, &tip.0);
+        }
+        remove_blocks(&mut batch, &change.dropped);
+        self.apply(batch)
+    }
+
+    fn forget_headers(&mut self, headers: &[(BitcoinHeight, BlockHash)]) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (height, hash) in headers {
+            batch.remove(&Kind::BitcoinHeader.key(height.0, hash.as_byte_array())[..]);
+        }
+        self.apply_unflushed(batch)
     }
 
     fn commit_headers(&mut self, headers: &[(BitcoinHeight, Header)]) -> Result<(), StoreError> {
@@ -107,15 +127,23 @@ impl ShareStore for SledStore {
     fn block(&self, height: Height, id: &ShareId) -> Result<Option<ShareBlock>, StoreError> {
         self.table.block(height, id)
     }
+
+    fn bodies(&self) -> Bodies {
+        Bodies::new(self.table.clone())
+    }
 }
 
 impl SledStore {
     /// Applies a batch as a whole and waits until it is on the disk.
     fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
+        self.apply_unflushed(batch)?;
+        self.flush()
+    }
+
+    /// Applies a batch as a whole. sled's log is read in order, so a crash loses the newest batches or none.
+    fn apply_unflushed(&mut self, batch: Batch) -> Result<(), StoreError> {
         self.loaded.take();
-        let applied = self.table.db.apply_batch(batch).and_then(|()| self.table.db.flush());
-        applied.map_err(|error| self.table.sled_error(error))?;
-        self.file.sync_data().map_err(|source| StoreError::disk(&self.table.path, source))
+        self.table.db.apply_batch(batch).map_err(|error| self.table.sled_error(error))
     }
 }
 
@@ -129,8 +157,11 @@ fn put(batch: &mut Batch, key: &[u8], content: &[u8]) {
     batch.insert(key, rows::seal(key, content));
 }
 
-fn remove(batch: &mut Batch, key: &[u8]) {
-    batch.remove(key);
+fn remove_blocks(batch: &mut Batch, blocks: &[(Height, ShareId)]) {
+    for (height, id) in blocks {
+        batch.remove(&Kind::Body.key(height.0, &id.0)[..]);
+        batch.remove(&Kind::Index.key(height.0, &id.0)[..]);
+    }
 }
 
 fn put_headers(batch: &mut Batch, headers: &[(BitcoinHeight, Header)]) {

@@ -64,7 +64,7 @@ impl OpenStore<'_> {
         check_or_begin(&table, self.params)?;
         let saved = table.load()?;
         let file = File::open(db_file(self.path)).map_err(|source| StoreError::disk(self.path, source))?;
-        Ok(SledStore { table, file, tip: saved.tip, loaded: Cell::new(Some(saved)) })
+        Ok(SledStore { table, file, loaded: Cell::new(Some(saved)) })
     }
 
     fn open_locked(&self) -> Result<sled::Db, StoreError> {

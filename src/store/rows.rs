@@ -11,7 +11,7 @@ use bitcoin::{BlockHash, CompactTarget, Script};
 use primitive_types::U256;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use sharechain::chain::{BlockSummary, Freshness};
+use sharechain::chain::{BlockSummary, Freshness, GraftClaim};
 use sharechain::codec::{Decode, Encode};
 use sharechain::owner::Owner;
 use sharechain::params::ChainId;
@@ -143,6 +143,19 @@ pub(super) fn encode_index(summary: &BlockSummary) -> Result<Vec<u8>, BadRow> {
     Ok(options().serialize(&row)?)
 }
 
+/// The content of the graft row.
+pub(super) fn encode_graft(claim: &GraftClaim) -> Vec<u8> {
+    [&claim.anchor.0[..], &claim.at.0.to_le_bytes(), &claim.tip.0.to_le_bytes()].concat()
+}
+
+/// The claim of a graft row.
+pub(super) fn decode_graft(content: &[u8]) -> Option<GraftClaim> {
+    let (anchor, rest) = content.split_first_chunk::<32>()?;
+    let (at, rest) = rest.split_first_chunk::<4>()?;
+    let height = |bytes: [u8; 4]| Height(u32::from_le_bytes(bytes));
+    Some(GraftClaim { anchor: ShareId(*anchor), at: height(*at), tip: height(rest.try_into().ok()?) })
+}
+
 /// The summary of the block with this height and id.
 pub(super) fn decode_index(height: Height, id: ShareId, content: &[u8]) -> Result<BlockSummary, BadRow> {
     let row: IndexRow<'_> = options().deserialize(content)?;
@@ -166,7 +179,7 @@ pub(super) fn decode_index(height: Height, id: ShareId, content: &[u8]) -> Resul
             reached_at: Height(row.fresh_at),
         },
         credits: Arc::new(credits),
-        credited: row.credited.into_iter().map(ShareId).collect(),
+        credited: Arc::new(row.credited.into_iter().map(ShareId).collect()),
     })
 }
 

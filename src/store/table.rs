@@ -5,19 +5,25 @@ use super::keys::{self, Kind};
 use super::rows::{self, BadRow, unseal};
 use bitcoin::block::Header;
 use bitcoin::consensus::encode::deserialize;
-use sharechain::chain::BlockSummary;
+use sharechain::chain::{BlockSummary, GraftClaim};
 use sharechain::codec::Decode;
 use sharechain::share::{Share, ShareBlock, ShareId};
-use sharechain::store::{Saved, Solution};
+use sharechain::store::{BodyError, ReadBodies, Saved, Solution};
 use sharechain::units::{BitcoinHeight, Height};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The one tree that all rows are in: a batch is atomic in one tree only.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) db: sled::Db,
     pub(super) path: PathBuf,
+}
+
+impl ReadBodies for Table {
+    fn body(&self, height: Height, id: &ShareId) -> Result<Option<Vec<u8>>, BodyError> {
+        self.get(&Kind::Body.key(height.0, &id.0)).map_err(|error| BodyError(Box::new(error)))
+    }
 }
 
 impl Table {
@@ -29,8 +35,9 @@ impl Table {
             headers: self.rows(Kind::BitcoinHeader, header).collect::<Result<_, _>>()?,
             blocks: self.rows(Kind::Index, summary).collect::<Result<_, _>>()?,
             tip: self.tip()?,
+            graft: self.graft()?,
         };
-        self.check_parents(&saved.blocks)?;
+        self.check_parents(&saved)?;
         self.check_tip(&saved)?;
         Ok(saved)
     }
@@ -66,6 +73,12 @@ impl Table {
         id.map(Some).map_err(|_| self.corrupt("its tip is not an id"))
     }
 
+    fn graft(&self) -> Result<Option<GraftClaim>, StoreError> {
+        let Some(content) = self.get(keys::GRAFT)? else { return Ok(None) };
+        let claim = rows::decode_graft(&content);
+        claim.map(Some).ok_or_else(|| self.corrupt("the chain that is being fetched is not readable"))
+    }
+
     /// The content of a row.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(value) = self.db.get(key).map_err(|error| self.sled_error(error))? else { return Ok(None) };
@@ -88,10 +101,19 @@ impl Table {
         })
     }
 
-    /// sled drops what it cannot read and says nothing. Every block above the lowest must have its parent here.
-    fn check_parents(&self, blocks: &[BlockSummary]) -> Result<(), StoreError> {
+    /// sled drops what it cannot read and says nothing. Every block above the lowest must have its parent here, those of
+    /// a chain from the middle down to its anchor.
+    fn check_parents(&self, saved: &Saved) -> Result<(), StoreError> {
+        let anchor = saved.graft.map(|claim| claim.anchor);
+        let mut grafted = BTreeSet::new();
+        for block in &saved.blocks {
+            if Some(block.id) == anchor || grafted.contains(&block.parent) {
+                grafted.insert(block.id);
+            }
+        }
+        let blocks: Vec<_> = saved.blocks.iter().filter(|block| !grafted.contains(&block.id)).collect();
         let mut heights = blocks.chunk_by(|a, b| a.height == b.height);
-        let ids = |blocks: &[BlockSummary]| blocks.iter().map(|block| block.id).collect::<BTreeSet<_>>();
+        let ids = |blocks: &[&BlockSummary]| blocks.iter().map(|block| block.id).collect::<BTreeSet<_>>();
         let mut below = heights.next().map(ids).unwrap_or_default();
         for here in heights {
             if let Some(block) = here.iter().find(|block| !below.contains(&block.parent)) {
@@ -106,7 +128,7 @@ impl Table {
         let find = |tip: ShareId| saved.blocks.iter().rfind(|block| block.id == tip);
         match saved.tip.map(find) {
             Some(Some(tip)) => self.block(tip.height, &tip.id).map(drop),
-            None if saved.blocks.is_empty() => Ok(()),
+            None if saved.blocks.is_empty() || saved.graft.is_some() => Ok(()),
             _ => Err(self.corrupt("its tip is missing")),
         }
     }

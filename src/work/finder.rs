@@ -73,12 +73,8 @@ impl Finder {
     }
 
     fn submission(&self, candidate: &Candidate) -> Result<Submission, BindError> {
-        Ok(Submission {
-            share: Bound::new(&self.params, self.id, candidate.share())?,
-            includes: Some(candidate.job.includes().to_vec()),
-            bodies: Vec::new(),
-            source: OWN_MINERS,
-        })
+        let share = Bound::new(&self.params, self.id, candidate.share())?;
+        Ok(Submission::block(share, candidate.job.includes().to_vec(), OWN_MINERS))
     }
 }
 

@@ -74,8 +74,7 @@ impl Mined {
             let body = self.rig.store.block(Height(height), block).expect("memory").expect("a body");
             let bind = |share| Bound::new(params, id, share).expect("bound");
             let bodies: Vec<_> = body.listed.into_iter().map(bind).collect();
-            let includes = Some(bodies.iter().map(Bound::id).collect());
-            let submission = Submission { share: bind(body.share), includes, bodies, source: Source(0) };
+            let submission = Submission::whole_block(bind(body.share), bodies, Source(0));
             let step = chain.judge(&submission, self.rig.now).expect("valid");
             store.commit(step.block.as_ref().expect("a block")).expect("room on the disk");
             chain.apply(step);

@@ -58,14 +58,14 @@ impl Blocks {
 
     /// The block at this height with its listed shares.
     pub(crate) fn block(&self, height: u32) -> ShareBlock {
-        let listed = (1..=self.listed).map(|number| self.share(height, number)).collect();
-        ShareBlock { share: self.share(height, 0), listed }
+        let listed = (1..=self.listed).map(|number| self.share(height, number).into()).collect();
+        ShareBlock { share: self.share(height, 0).into(), listed }
     }
 
     /// What of the block at this height stays in memory.
     pub(crate) fn summary(&self, height: u32, block: &ShareBlock) -> BlockSummary {
         let commitment = &block.share.commitment;
-        let contribution = |(number, share): (u32, &Share)| Contribution {
+        let contribution = |(number, share): (u32, &Arc<Share>)| Contribution {
             owner: share.commitment.owner,
             signals: share.commitment.signals,
             score: Score(u128::from(height) << 30 | u128::from(number)),
@@ -91,7 +91,9 @@ impl Blocks {
                 own: (height % 7 != 3).then(|| contribution((0, &block.share))),
                 listed: (1..).zip(&block.listed).map(contribution).collect(),
             }),
-            credited: (u32::from(height % 7 == 3)..=self.listed).map(|n| self.share_id(height, n)).collect(),
+            credited: Arc::new(
+                (u32::from(height % 7 == 3)..=self.listed).map(|n| self.share_id(height, n)).collect(),
+            ),
         }
     }
 

@@ -63,6 +63,9 @@ pub enum HeaderError {
         "{MAX_STALE_HEADERS} headers off the best chain are held already; those that no share names must go first"
     )]
     TooManyStale,
+    /// The time is more than two hours ahead of the clock here. Nobody is to blame: clocks differ.
+    #[error("time {0} is more than two hours ahead of the clock")]
+    FarAhead(u32),
 }
 
 /// Why a share's header has no place in Bitcoin's chain.

@@ -11,6 +11,7 @@ use crate::share::{ShareId, includes_hash};
 use crate::target::Work;
 use crate::units::{BitcoinHeight, UnixTime};
 use crate::verify::VerifiedShare;
+use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use std::collections::BTreeSet;
 
@@ -25,6 +26,8 @@ pub struct Applied {
     pub new_tip: bool,
     /// The branch that was left, if one was.
     pub reorganisation: Option<Reorganisation>,
+    /// A branch with more work that was not followed.
+    pub too_deep: Option<TooDeep>,
     /// What waited for this and can be judged again.
     pub released: Vec<Submission>,
 }
@@ -35,6 +38,15 @@ pub struct Reorganisation {
     /// The tip that was left.
     pub from: ShareId,
     /// Blocks that are no longer on the active branch.
+    pub depth: u32,
+}
+
+/// A branch that has more work than the active one and forks off so deep that no node follows it by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooDeep {
+    /// The branch's end.
+    pub tip: ShareId,
+    /// Blocks of the active branch that would be left.
     pub depth: u32,
 }
 
@@ -70,17 +82,21 @@ impl ShareChain {
         let id = change.summary.id;
         let old_tip = self.tree.tip();
         let place = self.tree.insert(change.summary.clone());
+        if let Some(graft) = self.graft.as_mut().filter(|graft| graft.claim.anchor == id) {
+            graft.stem = Some(self.tree.stem(place));
+        }
         self.unsaved_headers.drain(..change.headers.len().min(self.unsaved_headers.len()));
         if change.tip == id {
             applied.new_tip = true;
             applied.reorganisation = self.reorganisation(old_tip, place);
             self.tree.activate(place);
             self.shares.prune_below(self.oldest_share_kept());
-            if let Some((highest_pruned, _)) = change.pruned.last() {
+            if !change.pruned.is_empty() {
                 self.desk.before_pruning(&self.params, &self.tree, place);
-                self.tree.prune_below(highest_pruned.saturating_add(1));
+                self.tree.forget(&change.pruned);
             }
         }
+        applied.too_deep = self.too_deep(place);
         applied.released.extend(self.waiting.release(&Missing::Base(id)));
         applied.released.extend(self.waiting.release(&Missing::Parent(id)));
         applied.block = Some(change.summary);
@@ -90,6 +106,17 @@ impl ShareChain {
         let fork = self.tree.common_ancestor(old_tip, new_tip)?;
         let depth = self.tree.height(old_tip).0.saturating_sub(self.tree.height(fork).0);
         (depth > 0).then(|| Reorganisation { from: self.tree.id(old_tip), depth })
+    }
+
+    fn too_deep(&self, place: Place) -> Option<TooDeep> {
+        let tip = self.tree.tip();
+        if self.tree.work(place) <= self.tree.work(tip) {
+            return None;
+        }
+        // Between stems, work cannot be compared.
+        let fork = self.tree.common_ancestor(place, tip)?;
+        let depth = self.tree.height(tip).0.saturating_sub(self.tree.height(fork).0);
+        (depth > MAX_REORG_DEPTH).then(|| TooDeep { tip: self.tree.id(place), depth })
     }
 
     /// Shares below this height can neither be listed by the next blocks nor be needed by a branch that may still win
@@ -151,7 +178,14 @@ impl ShareChain {
         let blocks = self.tree.iter().map(|block| block.prev_block);
         let shares = self.shares.iter().map(|share| share.share().header.prev_block);
         let named: BTreeSet<_> = blocks.chain(shares).collect();
-        self.headers.prune(|hash| named.contains(hash));
+        let dropped = self.headers.prune(|hash| named.contains(hash));
+        self.unsaved_headers.retain(|(_, header)| dropped.iter().all(|gone| gone.header != *header));
+        self.dropped_headers.extend(dropped.iter().map(|info| (info.height, info.hash)));
+    }
+
+    /// Bitcoin headers that were let go since this was last asked, so that a store lets them go too.
+    pub fn take_dropped_headers(&mut self) -> Vec<(BitcoinHeight, BlockHash)> {
+        core::mem::take(&mut self.dropped_headers)
     }
 
     /// Bitcoin headers that no change set has saved yet.

@@ -1,12 +1,15 @@
 //! Checks 3 to 6, and the way of one submission up to what it would change.
 
+use super::graft::{Grafted, Level};
 use super::prepare::ChangeSet;
 use super::tree::Place;
 use super::{Ranking, Selections, ShareChain};
 use crate::bitcoin_headers::{BitcoinContext, ContextError};
 use crate::coinbase::{self, CoinbaseInputs};
 use crate::error::{InvalidShare, Missing, Refusal};
-use crate::params::{CHEAP_FORK_DEPTH, FUTURE_DROP, MAX_HEADER_TIME_AHEAD, SHARE_FORK_DEPTH};
+use crate::params::{
+    CHEAP_FORK_DEPTH, FUTURE_DROP, MAX_HEADER_TIME_AHEAD, MOST_EASIER_THAN_TIP, SHARE_FORK_DEPTH,
+};
 use crate::payout::{self, Payouts};
 use crate::pool::Source;
 use crate::share::{CoinbaseLink, Commitment, Share, ShareId};
@@ -25,12 +28,30 @@ pub struct Submission {
     pub bodies: Vec<Bound>,
     /// Who sent it.
     pub source: Source,
+    /// Whether it answers a question of this node's own sync: then it is not measured by how far behind it is.
+    pub wanted: bool,
 }
 
 impl Submission {
     /// A share that nobody offers as a block.
     pub const fn share(share: Bound, source: Source) -> Self {
-        Self { share, includes: None, bodies: Vec::new(), source }
+        Self { share, includes: None, bodies: Vec::new(), source, wanted: false }
+    }
+
+    /// A share that is offered as a block with this list, whose shares should be here already.
+    pub const fn block(share: Bound, includes: Vec<ShareId>, source: Source) -> Self {
+        Self { share, includes: Some(includes), bodies: Vec::new(), source, wanted: false }
+    }
+
+    /// A block with the shares that it lists, in order.
+    pub fn whole_block(share: Bound, listed: Vec<Bound>, source: Source) -> Self {
+        let includes = Some(listed.iter().map(Bound::id).collect());
+        Self { share, includes, bodies: listed, source, wanted: false }
+    }
+
+    /// The same as an answer to a question of this node's own sync.
+    pub fn wanted(self) -> Self {
+        Self { wanted: true, ..self }
     }
 }
 
@@ -59,14 +80,19 @@ impl ShareChain {
         let known = self.shares.get(&id).cloned();
         let is_stored = self.tree.find(&id).is_some();
         let offered = submission.includes.as_ref().filter(|_| bound.block_target().is_some() && !is_stored);
-        let keeps_share = known.is_none() && bound.is_share() && self.keeps(&bound.share().commitment);
-        let keeps_block = offered.is_some() && !self.is_cheap_fork(bound);
+        let grafted = offered.and_then(|_| self.grafted(bound, submission.wanted));
+        let keeps_block = offered.is_some() && (submission.wanted || !self.is_cheap_fork(bound, grafted));
+        let keeps_share =
+            known.is_none() && bound.is_share() && grafted.is_none() && self.keeps(&bound.share().commitment);
         if !keeps_share && !keeps_block {
             return Err(if known.is_some() || is_stored { Refusal::Known } else { Refusal::Behind });
         }
-        let share = known.map_or_else(|| self.verify(bound.clone()), Ok)?;
+        let level = grafted.map_or(Level::Full, |grafted| grafted.level);
+        let share = known.map_or_else(|| self.verify_at(bound.clone(), level), Ok)?;
         let block = match offered {
-            Some(includes) if keeps_block => Some(self.prepare(&share, includes, &submission.bodies)),
+            Some(includes) if keeps_block => {
+                Some(self.prepare(&share, includes, &submission.bodies, grafted))
+            }
             Some(_) => Some(Err(Refusal::Behind)),
             None => None,
         };
@@ -80,7 +106,12 @@ impl ShareChain {
 
     /// Checks 3 to 6.
     pub fn verify(&mut self, bound: Bound) -> Result<VerifiedShare, Refusal> {
-        let result = self.check(&bound);
+        self.verify_at(bound, Level::Full)
+    }
+
+    /// Those of checks 3 to 6 that are due at a level. What passed fewer than all must not come into the pool.
+    pub(super) fn verify_at(&mut self, bound: Bound, level: Level) -> Result<VerifiedShare, Refusal> {
+        let result = self.check(&bound, level);
         if let Err(Refusal::Share(_)) = result {
             self.invalid.insert(bound.id());
         }
@@ -89,19 +120,25 @@ impl ShareChain {
         Ok(VerifiedShare::new(bound, share_target, context))
     }
 
-    fn check(&mut self, bound: &Bound) -> Result<BitcoinContext, Refusal> {
+    fn check(&mut self, bound: &Bound, level: Level) -> Result<BitcoinContext, Refusal> {
         let share = bound.share();
         let commitment = &share.commitment;
         if !is_known_version(commitment.version) {
             return Err(Refusal::Waits(Missing::Version(commitment.version)));
         }
-        let base = self.tree.find(&commitment.base).ok_or(Refusal::Waits(Missing::Base(commitment.base)))?;
-        self.check_against_base(base, bound.share_target(), commitment.height).map_err(Refusal::Share)?;
+        if level != Level::Context {
+            let base =
+                self.tree.find(&commitment.base).ok_or(Refusal::Waits(Missing::Base(commitment.base)))?;
+            self.check_against_base(base, bound.share_target(), commitment.height).map_err(Refusal::Share)?;
+        }
         let context = self.headers.context(&share.header).map_err(|error| match error {
             ContextError::UnknownPrevBlock(hash) => Refusal::Waits(Missing::PrevBlock(hash)),
             other => Refusal::Share(InvalidShare::Bitcoin(other)),
         })?;
         check_bitcoin_claims(commitment, share.header.time, &context).map_err(Refusal::Share)?;
+        if level != Level::Full {
+            return Ok(context);
+        }
         let payouts = self.payouts_of(share).ok_or(Refusal::Behind)?;
         if link_due(commitment, &payouts).as_ref() == Some(&share.link) {
             Ok(context)
@@ -182,10 +219,43 @@ impl ShareChain {
 
     /// Whether a block would have less cumulative work than the tip's ancestor 120 blocks back. Unlike a share, it is
     /// kept however weak its base's branch still is: that is how a branch from a long split catches up.
-    fn is_cheap_fork(&self, block: &Bound) -> bool {
+    fn is_cheap_fork(&self, block: &Bound, grafted: Option<Grafted>) -> bool {
         let Some(parent) = self.tree.find(&block.share().commitment.parent) else { return false };
-        self.work_with(parent, block.block_target()) < self.work_back(self.tree.tip(), CHEAP_FORK_DEPTH)
+        let rival = match grafted {
+            None => self.tree.tip(),
+            Some(grafted) if grafted.level != Level::Full => return true,
+            Some(_) => self.heaviest_of(self.tree.stem(parent)).unwrap_or(parent),
+        };
+        self.work_with(parent, block.block_target()) < self.work_back(rival, CHEAP_FORK_DEPTH)
     }
+}
+
+impl ShareChain {
+    /// Says whether the chain has caught up with the others' chains.
+    pub const fn set_synced(&mut self, synced: bool) {
+        self.synced = synced;
+    }
+
+    /// Once synced: the easiest share target that shares of others may have, 4 times the easiest at the tip.
+    pub fn easiest_share(&self) -> Option<Target> {
+        let base = self.base_of(self.tree.tip()).filter(|_| self.synced)?;
+        let easiest = self.params.easiest_share_target(self.base_target(base));
+        Some(easiest.easier_by(MOST_EASIER_THAN_TIP))
+    }
+
+    /// Whether a share's target is near enough to the tip's, so that looking at its proof of work is worth it.
+    ///
+    /// To be asked before [`Bound::new`], of what others send without having been asked. It is nobody's fault if a share
+    /// does not fit: another node may have another tip.
+    pub fn fits_tip(&self, share: &Share) -> bool {
+        fits(self.easiest_share(), share)
+    }
+}
+
+/// [`ShareChain::fits_tip`] for an [`ShareChain::easiest_share`] from before.
+pub fn fits(easiest: Option<Target>, share: &Share) -> bool {
+    let target = Target::from_compact(share.commitment.share_bits);
+    easiest.is_none_or(|easiest| target.is_ok_and(|target| target <= easiest))
 }
 
 /// Check 5, as far as it compares the commitment with the header's place.

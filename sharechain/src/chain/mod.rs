@@ -9,18 +9,22 @@
 
 mod apply;
 mod draft;
+mod graft;
 mod judge;
 mod payouts;
 mod prepare;
 mod summary;
 mod tree;
+mod walk;
 
-pub use apply::{Applied, Reorganisation};
+pub use apply::{Applied, Reorganisation, TooDeep};
 pub use draft::{Draft, JobChoices, Made};
-pub use judge::{Step, Submission};
+pub use graft::{GraftChange, GraftClaim, GraftError, GraftStatus, NotAdopted};
+pub use judge::{Step, Submission, fits};
 pub use payouts::{Ranking, Selections};
 pub use prepare::ChangeSet;
 pub use summary::{BlockSummary, Freshness};
+pub use walk::{BranchIds, MAX_LOCATOR, TipClaim};
 
 use crate::bitcoin_headers::HeaderTree;
 use crate::params::{ChainId, ChainParams};
@@ -29,7 +33,9 @@ use crate::retarget::RetargetInput;
 use crate::share::ShareId;
 use crate::target::{Target, Work};
 use crate::units::{BitcoinHeight, Height, Score, UnixTime};
+use bitcoin::BlockHash;
 use bitcoin::block::Header;
+use graft::Graft;
 use payouts::PayoutDesk;
 use tree::{BlockTree, Place};
 
@@ -44,6 +50,10 @@ pub struct ShareChain {
     waiting: WaitingPool<Submission>,
     invalid: InvalidIds,
     unsaved_headers: Vec<(BitcoinHeight, Header)>,
+    dropped_headers: Vec<(BitcoinHeight, BlockHash)>,
+    synced: bool,
+    graft: Option<Graft>,
+    claimed: walk::Claimed,
 }
 
 impl ShareChain {
@@ -60,6 +70,10 @@ impl ShareChain {
             waiting: WaitingPool::default(),
             invalid: InvalidIds::default(),
             unsaved_headers: Vec::new(),
+            dropped_headers: Vec::new(),
+            synced: false,
+            graft: None,
+            claimed: None,
         }
     }
 

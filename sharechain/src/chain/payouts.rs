@@ -97,6 +97,11 @@ impl PayoutDesk {
         }
     }
 
+    /// Moves the window to `place`, where blocks of other stems are about to go.
+    pub(super) fn move_to(&mut self, params: &ChainParams, tree: &BlockTree, place: Place) {
+        self.window_at(params, tree, place);
+    }
+
     /// Undoes and redoes blocks from where the window is; false when it is too far or has been pruned, and then the
     /// window may be anywhere.
     fn walk_to(&mut self, tree: &BlockTree, target: Place) -> bool {

@@ -1,12 +1,13 @@
 //! Check 7: whether a verified share is a share block here, and what taking it would change.
 
 use super::ShareChain;
+use super::graft::{Grafted, Level};
 use super::summary::{BlockSummary, Freshness};
 use super::tree::Place;
 use crate::error::{InvalidBlock, ListedProblem, Missing, Refusal};
 use crate::params::FRESHNESS_DEPTH;
 use crate::retarget::next_target;
-use crate::share::{Share, ShareBlock, ShareId, includes_hash};
+use crate::share::{ShareBlock, ShareId, includes_hash};
 use crate::target::{Target, Work};
 use crate::units::{BitcoinHeight, Height, UnixTime};
 use crate::verify::{Bound, VerifiedShare};
@@ -30,6 +31,13 @@ pub struct ChangeSet {
     pub pruned: Vec<(Height, ShareId)>,
 }
 
+impl ChangeSet {
+    /// Whether the block becomes the tip.
+    pub fn is_new_tip(&self) -> bool {
+        self.tip == self.summary.id
+    }
+}
+
 /// Where a block that is being judged stands.
 #[derive(Clone, Copy)]
 struct Position {
@@ -38,6 +46,7 @@ struct Position {
     height: Height,
     time: UnixTime,
     id: ShareId,
+    level: Level,
 }
 
 impl ShareChain {
@@ -47,6 +56,7 @@ impl ShareChain {
         share: &VerifiedShare,
         includes: &[ShareId],
         bodies: &[Bound],
+        grafted: Option<Grafted>,
     ) -> Result<(ChangeSet, Vec<VerifiedShare>), Refusal> {
         // Before anything may wait: a forged list must not take the place of the right one in the waiting pool.
         if includes_hash(includes) != share.share().commitment.includes {
@@ -55,21 +65,31 @@ impl ShareChain {
         if includes.len() > usize::try_from(self.params.max_listed).unwrap_or(usize::MAX) {
             return Err(Refusal::Block(InvalidBlock::TooManyListed));
         }
-        let parent_id = share.share().commitment.parent;
-        let parent = self.tree.find(&parent_id).ok_or(Refusal::Waits(Missing::Parent(parent_id)))?;
-        let work = self.work_with(parent, share.block_target());
-        let position = self.check_position(parent, share)?;
-        let listed = self.find_listed(includes, bodies)?;
+        let position = match grafted {
+            Some(Grafted { parent, level: level @ Level::Context }) => {
+                self.position_in_context(parent, share, level)?
+            }
+            _ => self.check_position(share, grafted.map_or(Level::Full, |grafted| grafted.level))?,
+        };
+        let listed = self.find_listed(includes, bodies, position.level)?;
         self.check_listed(&position, &listed).map_err(Refusal::Block)?;
-        let change = self.change_set(&position, share, &listed, work);
+        let work = self.work_with(position.parent, share.block_target());
+        let becomes_tip = grafted.is_none() && self.would_be_tip(position.parent, work);
+        let change = self.change_set(&position, share, &listed, work, becomes_tip);
+        if grafted.is_some() {
+            // Not all of them were checked whole, and blocks of the tip may not list them.
+            return Ok((change, Vec::new()));
+        }
         let own = Some(share).filter(|share| share.is_share()).cloned();
         let new = listed.into_iter().chain(own).filter(|share| self.shares.get(&share.id()).is_none());
         Ok((change, new.collect()))
     }
 
     /// The block's own place: base, height, time, bits and freshness as its parent demands.
-    fn check_position(&self, parent: Place, share: &VerifiedShare) -> Result<Position, Refusal> {
+    fn check_position(&self, share: &VerifiedShare, level: Level) -> Result<Position, Refusal> {
         let commitment = &share.share().commitment;
+        let parent = commitment.parent;
+        let parent = self.tree.find(&parent).ok_or(Refusal::Waits(Missing::Parent(parent)))?;
         let base = self.base_of(parent).ok_or(Refusal::Behind)?;
         let height = self.tree.height(parent).saturating_add(1);
         let bits =
@@ -83,12 +103,34 @@ impl ShareChain {
         ];
         match checks.into_iter().find(|(holds, _)| !holds) {
             Some((_, broken)) => Err(Refusal::Block(broken)),
-            None => Ok(Position { parent, base, height, time: commitment.time, id: share.id() }),
+            None => Ok(Position { parent, base, height, time: commitment.time, id: share.id(), level }),
         }
     }
 
+    /// The place of one of the lowest blocks of a graft, of which no more can be checked than its height. The anchor
+    /// stands on nothing, as if on the chain id.
+    fn position_in_context(
+        &self,
+        parent: Option<Place>,
+        share: &VerifiedShare,
+        level: Level,
+    ) -> Result<Position, Refusal> {
+        let commitment = &share.share().commitment;
+        let height = parent.map_or(commitment.height, |parent| self.tree.height(parent).saturating_add(1));
+        if height != commitment.height {
+            return Err(Refusal::Block(InvalidBlock::Height));
+        }
+        let (parent, base) = (parent.unwrap_or(Place::Root), Place::Root);
+        Ok(Position { parent, base, height, time: commitment.time, id: share.id(), level })
+    }
+
     /// The listed shares, verified: from the pool, or from the bodies that came along.
-    fn find_listed(&mut self, includes: &[ShareId], bodies: &[Bound]) -> Result<Vec<VerifiedShare>, Refusal> {
+    fn find_listed(
+        &mut self,
+        includes: &[ShareId],
+        bodies: &[Bound],
+        level: Level,
+    ) -> Result<Vec<VerifiedShare>, Refusal> {
         let mut listed = Vec::with_capacity(includes.len());
         for id in includes {
             let problem = |problem| Refusal::Block(InvalidBlock::Listed { id: *id, problem });
@@ -101,7 +143,7 @@ impl ShareChain {
             }
             let body = bodies.iter().find(|body| body.id() == *id);
             let body = body.ok_or(Refusal::Waits(Missing::Share(*id)))?;
-            listed.push(self.verify(body.clone()).map_err(|refusal| match refusal {
+            listed.push(self.verify_at(body.clone(), level).map_err(|refusal| match refusal {
                 Refusal::Share(invalid) => problem(ListedProblem::Invalid(invalid)),
                 other => other,
             })?);
@@ -135,12 +177,14 @@ impl ShareChain {
         let reach = commitment.height..=commitment.height.saturating_add(self.params.include_depth);
         if !share.is_share() {
             Some(ListedProblem::NotAShare)
-        } else if !base.is_some_and(|base| self.tree.is_ancestor(base, position.base)) {
-            Some(ListedProblem::Base)
         } else if !reach.contains(&position.height) {
             Some(ListedProblem::Height)
         } else if commitment.time > position.time.saturating_add(self.params.future_limit) {
             Some(ListedProblem::Time)
+        } else if position.level == Level::Context {
+            None
+        } else if !base.is_some_and(|base| self.tree.is_ancestor(base, position.base)) {
+            Some(ListedProblem::Base)
         } else if !self.is_fresh(position, share) {
             Some(ListedProblem::Stale)
         } else {
@@ -171,7 +215,7 @@ impl ShareChain {
         let parent = self.tree.tip();
         let Some(base) = self.base_of(parent) else { return Vec::new() };
         let height = self.tree.height(parent).saturating_add(1);
-        let position = Position { parent, base, height, time, id: self.id.as_block() };
+        let position = Position { parent, base, height, time, id: self.id.as_block(), level: Level::Full };
         let credited = self.credited_before(parent);
         let most = usize::try_from(self.params.max_listed).unwrap_or(usize::MAX);
         let candidates = self.shares.range(height.saturating_sub(self.params.include_depth), height);
@@ -198,6 +242,7 @@ impl ShareChain {
         share: &VerifiedShare,
         listed: &[VerifiedShare],
         work: Work,
+        becomes_tip: bool,
     ) -> ChangeSet {
         let own = Some(share).filter(|share| share.is_share());
         let commitment = &share.share().commitment;
@@ -216,20 +261,19 @@ impl ShareChain {
                 own: own.map(contribution),
                 listed: listed.iter().map(contribution).collect(),
             }),
-            credited: own.into_iter().chain(listed).map(VerifiedShare::id).collect(),
+            credited: Arc::new(own.into_iter().chain(listed).map(VerifiedShare::id).collect()),
         };
-        let becomes_tip = self.would_be_tip(position.parent, work);
-        let tip_height = if becomes_tip { position.height } else { self.height() };
-        let horizon = tip_height.saturating_sub(self.params.kept_blocks());
+        let horizon = position.height.saturating_sub(self.params.kept_blocks());
+        let graft = self.graft.and_then(|graft| graft.stem);
         ChangeSet {
             block: Arc::new(ShareBlock {
-                share: Share::clone(share.share()),
-                listed: listed.iter().map(|share| Share::clone(share.share())).collect(),
+                share: share.share().clone(),
+                listed: listed.iter().map(|share| share.share().clone()).collect(),
             }),
             tip: if becomes_tip { summary.id } else { self.tip() },
             summary,
             headers: self.unsaved_headers.clone(),
-            pruned: self.tree.ids_below(horizon),
+            pruned: if becomes_tip { self.tree.ids_below(horizon, graft) } else { Vec::new() },
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct BlockSummary {
     /// What it credits.
     pub credits: Arc<BlockCredits>,
     /// Ids that it credits: itself if it meets its share target, then the listed ones in order.
-    pub credited: Vec<ShareId>,
+    pub credited: Arc<Vec<ShareId>>,
 }
 
 /// H of protocol section 4, check 7: the most chainwork of the prev_blocks of a block and its ancestors.

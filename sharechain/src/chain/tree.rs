@@ -5,6 +5,7 @@ use crate::params::{ChainId, MEDIAN_SPAN};
 use crate::share::ShareId;
 use crate::target::Work;
 use crate::units::{Height, UnixTime};
+use core::ops::RangeBounds;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a block stands in the tree.
@@ -16,8 +17,14 @@ pub(super) enum Place {
     At(usize),
 }
 
+/// A connected piece of the tree. The chain id's own is 0; every block that came without its parent begins another.
+/// Blocks of different stems have no common ancestor in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stem(u32);
+
 struct Node {
     summary: BlockSummary,
+    stem: Stem,
     /// None when the parent has been pruned.
     parent: Option<Place>,
 }
@@ -32,6 +39,7 @@ pub(super) struct BlockTree {
     by_height: BTreeMap<Height, Vec<usize>>,
     active: BTreeMap<Height, usize>,
     leaves: BTreeSet<usize>,
+    stems: u32,
 }
 
 impl BlockTree {
@@ -44,6 +52,7 @@ impl BlockTree {
             by_height: BTreeMap::new(),
             active: BTreeMap::new(),
             leaves: BTreeSet::new(),
+            stems: 0,
         }
     }
 
@@ -78,6 +87,11 @@ impl BlockTree {
         self.get(place).map_or(Work::ZERO, |summary| summary.work)
     }
 
+    /// The piece of the tree that a block hangs together with.
+    pub(super) fn stem(&self, place: Place) -> Stem {
+        self.node(place).map(|node| node.stem).unwrap_or_default()
+    }
+
     /// The parent, unless there is none or it has been pruned.
     pub(super) fn parent(&self, place: Place) -> Option<Place> {
         self.node(place)?.parent
@@ -98,6 +112,11 @@ impl BlockTree {
         self.active.last_key_value().map_or(Place::Root, |(_, slot)| Place::At(*slot))
     }
 
+    /// The lowest height of the active branch that is here.
+    pub(super) fn lowest_active(&self) -> Option<Height> {
+        self.active.first_key_value().map(|(height, _)| *height)
+    }
+
     pub(super) fn is_active(&self, place: Place) -> bool {
         match place {
             Place::Root => true,
@@ -115,6 +134,10 @@ impl BlockTree {
 
     /// The ancestor of `place` (or itself) at `height`, unless that is above it or pruned.
     pub(super) fn ancestor(&self, place: Place, height: Height) -> Option<Place> {
+        // All blocks descend from the chain id, whatever lies between.
+        if height == Height::ROOT {
+            return Some(Place::Root);
+        }
         let mut at = place;
         loop {
             match self.height(at).cmp(&height) {
@@ -128,11 +151,16 @@ impl BlockTree {
 
     /// Whether `older` is `newer` or one of its ancestors.
     pub(super) fn is_ancestor(&self, older: Place, newer: Place) -> bool {
-        self.ancestor(newer, self.height(older)) == Some(older)
+        older == Place::Root
+            || (self.stem(older) == self.stem(newer)
+                && self.ancestor(newer, self.height(older)) == Some(older))
     }
 
     /// The newest block that is both or an ancestor of both, unless pruned.
     pub(super) fn common_ancestor(&self, a: Place, b: Place) -> Option<Place> {
+        if self.stem(a) != self.stem(b) {
+            return None;
+        }
         let lower = self.height(a).min(self.height(b));
         let (mut a, mut b) = (self.ancestor(a, lower)?, self.ancestor(b, lower)?);
         while a != b {
@@ -153,14 +181,19 @@ impl BlockTree {
         times.get(times.len() / 2).copied()
     }
 
-    /// Adds a block whose parent is here (or, in a pruned chain that is being loaded, is not).
+    /// Adds a block. One whose parent is not here begins a stem: the lowest of a pruned chain that is being loaded, or
+    /// the first of a chain from the middle.
     pub(super) fn insert(&mut self, summary: BlockSummary) -> Place {
         let (id, height) = (summary.id, summary.height);
         let parent = self.find(&summary.parent);
         if let Some(Place::At(slot)) = parent {
             self.leaves.remove(&slot);
         }
-        let node = Some(Node { parent, summary });
+        let stem = match parent {
+            Some(parent) => self.stem(parent),
+            None => self.new_stem(),
+        };
+        let node = Some(Node { parent, stem, summary });
         let slot = if let Some(slot) = self.free.pop() {
             self.nodes[slot] = node;
             slot
@@ -190,29 +223,60 @@ impl BlockTree {
         }
     }
 
-    /// Ids of the blocks below `height`, lowest first: what [`BlockTree::prune_below`] would drop.
-    pub(super) fn ids_below(&self, height: Height) -> Vec<(Height, ShareId)> {
-        let slots = self.by_height.range(..height).flat_map(|(_, slots)| slots);
-        slots.filter_map(|slot| self.get(Place::At(*slot))).map(|block| (block.height, block.id)).collect()
+    fn new_stem(&mut self) -> Stem {
+        self.stems = self.stems.saturating_add(1);
+        Stem(self.stems)
     }
 
-    /// Forgets the blocks below `height`.
-    pub(super) fn prune_below(&mut self, height: Height) {
-        let kept = self.by_height.split_off(&height);
-        for slot in core::mem::replace(&mut self.by_height, kept).into_values().flatten() {
-            if let Some(node) = self.nodes.get_mut(slot).and_then(Option::take) {
-                self.by_id.remove(&node.summary.id);
-                self.leaves.remove(&slot);
-                self.free.push(slot);
+    /// Ids of the blocks below `height` that are not of this stem, lowest first.
+    pub(super) fn ids_below(&self, height: Height, spared: Option<Stem>) -> Vec<(Height, ShareId)> {
+        self.ids_where(..height, |stem| Some(stem) != spared)
+    }
+
+    /// Ids of the blocks of this stem, lowest first.
+    pub(super) fn ids_of(&self, stem: Stem) -> Vec<(Height, ShareId)> {
+        self.ids_where(.., |other| other == stem)
+    }
+
+    /// Ids of the blocks of all other stems, lowest first.
+    pub(super) fn ids_but_of(&self, stem: Stem) -> Vec<(Height, ShareId)> {
+        self.ids_where(.., |other| other != stem)
+    }
+
+    fn ids_where(
+        &self,
+        heights: impl RangeBounds<Height>,
+        wanted: impl Fn(Stem) -> bool,
+    ) -> Vec<(Height, ShareId)> {
+        let slots = self.by_height.range(heights).flat_map(|(_, slots)| slots);
+        let nodes = slots.filter_map(|slot| self.node(Place::At(*slot))).filter(|node| wanted(node.stem));
+        nodes.map(|node| (node.summary.height, node.summary.id)).collect()
+    }
+
+    /// Forgets these blocks. Their children stay and have no parent any more.
+    pub(super) fn forget(&mut self, blocks: &[(Height, ShareId)]) {
+        for (height, id) in blocks {
+            let Some(slot) = self.by_id.remove(id) else { continue };
+            if let Some(slots) = self.by_height.get_mut(height) {
+                slots.retain(|other| *other != slot);
+                if slots.is_empty() {
+                    self.by_height.remove(height);
+                }
             }
-        }
-        self.active = self.active.split_off(&height);
-        let orphaned: Vec<_> = self.by_height.get(&height).into_iter().flatten().copied().collect();
-        for slot in orphaned {
-            if let Some(Some(node)) = self.nodes.get_mut(slot)
-                && node.parent != Some(Place::Root)
-            {
-                node.parent = None;
+            if self.active.get(height) == Some(&slot) {
+                self.active.remove(height);
+            }
+            self.leaves.remove(&slot);
+            for child in self.by_height.get(&height.saturating_add(1)).into_iter().flatten() {
+                if let Some(Some(node)) = self.nodes.get_mut(*child)
+                    && node.parent == Some(Place::At(slot))
+                {
+                    node.parent = None;
+                }
+            }
+            if let Some(node) = self.nodes.get_mut(slot) {
+                *node = None;
+                self.free.push(slot);
             }
         }
     }

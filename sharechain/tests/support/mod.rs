@@ -209,8 +209,7 @@ impl Rig {
     }
 
     pub(crate) fn submission(&self, mined: &Mined) -> Submission {
-        let includes = Some(mined.includes.clone());
-        Submission { share: self.bind(&mined.share), includes, bodies: Vec::new(), source: Source(0) }
+        Submission::block(self.bind(&mined.share), mined.includes.clone(), Source(0))
     }
 
     /// The one door: judge, save, apply, and whatever that releases.
@@ -272,13 +271,8 @@ impl Rig {
         let height = self.chain.block(id).expect("in memory").height;
         let Ok(block) = self.store.block(height, id);
         let block = block.expect("saved");
-        let bodies: Vec<_> = block.listed.iter().map(|share| self.bind(share)).collect();
-        Submission {
-            includes: Some(bodies.iter().map(Bound::id).collect()),
-            share: self.bind(&block.share),
-            bodies,
-            source: Source(9),
-        }
+        let bodies = block.listed.iter().map(|share| self.bind(share)).collect();
+        Submission::whole_block(self.bind(&block.share), bodies, Source(9))
     }
 
     /// Gives `to` all blocks of the active branch with their bodies.

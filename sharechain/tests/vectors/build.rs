@@ -351,7 +351,7 @@ fn next(rig: &mut Rig) -> Json {
     rig.now = rig.now.saturating_add(30);
     let mined = rig.mine(work(40, 3), Want::Block);
     let payouts = rig.chain.payouts_of(&mined.share).expect("known");
-    let block = ShareBlock { share: mined.share, listed: Vec::new() };
+    let block = ShareBlock { share: mined.share.into(), listed: Vec::new() };
     Json::Object(vec![
         ("block_without_its_list", hex(block.to_bytes())),
         ("includes", ids(&mined.includes)),

@@ -148,8 +148,8 @@ impl BlockForm {
         if share.commitment.height.0 != self.height {
             return Err(FormError::Height(self.share.id.0));
         }
-        let listed = self.listed.iter().map(|share| share.to_share(chain)).collect::<Result<_, _>>()?;
-        Ok(ShareBlock { share, listed })
+        let listed = self.listed.iter().map(|share| share.to_share(chain).map(Into::into));
+        Ok(ShareBlock { share: share.into(), listed: listed.collect::<Result<_, _>>()? })
     }
 }
 
@@ -330,7 +330,8 @@ mod tests {
     proptest! {
         #[test]
         fn blocks_round_trip_through_their_text(share in any_share(), listed in prop::collection::vec(any_share(), 0..3)) {
-            let block = ShareBlock { share, listed };
+            let listed = listed.into_iter().map(Into::into).collect();
+            let block = ShareBlock { share: share.into(), listed };
             let text = serde_json::to_string(&BlockForm::new(&block, CHAIN)).expect("written");
             let form: BlockForm = serde_json::from_str(&text).expect("read back");
             prop_assert_eq!(form.to_block(CHAIN), Ok(block));

@@ -244,7 +244,7 @@ type Judged<T = ShareId> = Result<T, (ShareId, Box<Problem>)>;
 /// A block and what it lists, bound (checks 1 and 2).
 fn bind(params: &ChainParams, chain: ChainId, block: ShareBlock) -> Judged<(Bound, Vec<Bound>)> {
     let id = block.share.id(chain);
-    let bind = |share: sharechain::share::Share| {
+    let bind = |share: Arc<sharechain::share::Share>| {
         let of = share.id(chain);
         Bound::new(params, chain, share).map_err(|source| (id, Problem::Bind { id: of, source }.into()))
     };
@@ -259,8 +259,7 @@ fn judge(chain: &mut ShareChain, block: ShareBlock) -> Judged {
     let id = share.id();
     // The clock does not matter for what was accepted in the past, so it stands where the block was made.
     let now = share.share().commitment.time;
-    let includes = Some(bodies.iter().map(Bound::id).collect());
-    let submission = Submission { share, includes, bodies, source: Source(0) };
+    let submission = Submission::whole_block(share, bodies, Source(0));
     let step = chain.judge(&submission, now).map_err(|refusal| (id, Problem::from(refusal).into()))?;
     if step.block.is_none() {
         return Err((id, step.not_a_block.map_or(Problem::NotNext, Problem::Refused).into()));
@@ -332,7 +331,7 @@ impl OldestWindow {
                 own: own.and_then(|_| contributions.next()),
                 listed: contributions.collect(),
             }),
-            credited: credited.iter().map(|share| share.id()).collect(),
+            credited: Arc::new(credited.iter().map(|share| share.id()).collect()),
         };
         self.blocks.push(summary);
         Ok(id)
