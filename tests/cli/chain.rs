@@ -191,9 +191,9 @@ fn an_export_is_whole_and_verifies_and_a_changed_one_does_not() {
 
 #[tokio::test]
 async fn a_chain_whose_beginning_was_pruned_is_checked_as_far_as_it_can_be() {
-    // Of 310 blocks the newest 296 and one are kept: two windows of 20 and a margin of 256.
-    let mut rig = Rig::with(ChainParams { window_blocks: 20, ..crate::support::rig::params() });
-    for n in 0..310_u32 {
+    // Of 370 blocks the newest 356 and one are kept: two windows of 50 and a margin of 256.
+    let mut rig = Rig::with(ChainParams { window_blocks: 50, ..crate::support::rig::params() });
+    for n in 0..370_u32 {
         rig.block((n % 3) as u8 + 1);
         if n % 40 == 39 {
             rig.bitcoin_block();
@@ -211,12 +211,12 @@ async fn a_chain_whose_beginning_was_pruned_is_checked_as_far_as_it_can_be() {
         serde_json::from_str::<Value>(&ended.output).unwrap_or_else(|_| panic!("{}", ended.errors))
     };
     let report = verify(&text);
-    assert_eq!((&report["valid"], &report["blocks"]), (&json!(true), &json!(297)), "{report:#}");
-    assert_eq!(report["blocks_by_themselves"], json!(276), "the older window and the margin");
+    assert_eq!((&report["valid"], &report["blocks"]), (&json!(true), &json!(357)), "{report:#}");
+    assert_eq!(report["blocks_by_themselves"], json!(306), "the older window and the margin");
     // Both kinds of check notice a gap.
     let lines: Vec<&str> = text.lines().collect();
     let first = lines.iter().position(|line| line.starts_with("{\"block\"")).expect("a block");
-    for gap in [first + 1, first + 290] {
+    for gap in [first + 1, first + 350] {
         let report = verify(&([&lines[..gap], &lines[gap + 1..]].concat().join("\n") + "\n"));
         assert!(report["fault"].as_str().is_some_and(|fault| fault.contains(": share block ")), "{report:#}");
     }
