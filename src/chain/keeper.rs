@@ -3,8 +3,10 @@
 
 use super::{ChainEvent, ChainState, HeadersTaken, Taken};
 use bitcoin::block::Header;
-use sharechain::bitcoin_headers::{ContextError, HeaderError};
-use sharechain::chain::{Draft, GraftClaim, GraftError, NotAdopted, ShareChain, Step, Submission};
+use sharechain::bitcoin_headers::HeaderError;
+use sharechain::chain::{
+    Draft, DraftError, GraftClaim, GraftError, NotAdopted, ShareChain, Step, Submission,
+};
 use sharechain::error::{Missing, Refusal};
 use sharechain::params::MAX_HEADER_TIME_AHEAD;
 use sharechain::pool::Source;
@@ -186,7 +188,7 @@ impl<S: ShareStore> Keeper<S> {
     }
 
     /// What jobs on the tip must say, for a template with this header.
-    pub fn draft(&mut self, header: &ShareHeader, now: UnixTime) -> Result<Draft, ContextError> {
+    pub fn draft(&mut self, header: &ShareHeader, now: UnixTime) -> Result<Draft, DraftError> {
         self.chain.draft(header, now)
     }
 

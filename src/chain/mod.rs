@@ -15,10 +15,9 @@ pub use sharechain::store::Bodies;
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
-use sharechain::bitcoin_headers::ContextError;
 use sharechain::chain::{
-    BlockSummary, BranchIds, Draft, GraftClaim, GraftError, GraftStatus, NotAdopted, Reorganisation,
-    Submission, TipClaim, TooDeep,
+    BlockSummary, BranchIds, Draft, DraftError, GraftClaim, GraftError, GraftStatus, NotAdopted,
+    Reorganisation, Submission, TipClaim, TooDeep,
 };
 use sharechain::error::Refusal;
 use sharechain::pool::Source;
@@ -135,7 +134,7 @@ type ReadFn = Box<dyn FnOnce(&mut Reader<'_>) + Send>;
 pub(super) enum Command {
     Submit { submission: Box<Submission>, reply: Reply },
     Headers { headers: Vec<Header>, reply: oneshot::Sender<HeadersTaken> },
-    Draft { header: ShareHeader, reply: oneshot::Sender<Result<Draft, ContextError>> },
+    Draft { header: ShareHeader, reply: oneshot::Sender<Result<Draft, DraftError>> },
     Solution(Box<Solution>),
     Read(ReadFn),
     BeginGraft { claim: GraftClaim, reply: oneshot::Sender<Result<(), GraftError>> },
@@ -188,7 +187,7 @@ impl ChainHandle {
     }
 
     /// What jobs on the tip must say, for a template with this header.
-    pub async fn draft(&self, header: ShareHeader) -> Result<Result<Draft, ContextError>, Stopped> {
+    pub async fn draft(&self, header: ShareHeader) -> Result<Result<Draft, DraftError>, Stopped> {
         self.ask(|reply| Command::Draft { header, reply }).await
     }
 

@@ -62,8 +62,8 @@ pub struct Builder {
 enum NoJobs {
     #[error(transparent)]
     Chain(#[from] Stopped),
-    #[error("the template does not fit the Bitcoin headers: {0}")]
-    Context(#[from] sharechain::bitcoin_headers::ContextError),
+    #[error("no work can be made from the template: {0}")]
+    Draft(#[from] sharechain::chain::DraftError),
     #[error("the template claims height {claimed}, its prev_block gives {actual}")]
     Height { claimed: u32, actual: u32 },
     #[error(transparent)]

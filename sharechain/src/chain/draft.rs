@@ -11,6 +11,7 @@ use crate::share::{CoinbaseLink, Commitment, ShareHeader, ShareId, Tag, includes
 use crate::target::Target;
 use crate::units::{Height, UnixTime};
 use std::sync::Arc;
+use thiserror::Error;
 
 /// All that the chain has to say about jobs on its tip for one Bitcoin template.
 #[derive(Clone, Debug)]
@@ -38,6 +39,18 @@ pub struct Draft {
     includes_hash: [u8; 32],
 }
 
+/// Why no job can be made on the tip for a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DraftError {
+    /// The template has no place in the known Bitcoin chain.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// The reward window that its coinbase would pay by reaches into blocks that are gone: the payout block is that of a
+    /// Bitcoin block more than a window ago. The next Bitcoin block helps.
+    #[error("the reward window that is due for it reaches into blocks that are no longer kept")]
+    Pruned,
+}
+
 /// What a node chooses freely in a commitment.
 #[derive(Clone, Debug)]
 pub struct JobChoices {
@@ -57,12 +70,12 @@ pub struct JobChoices {
 
 impl ShareChain {
     /// What a job on the tip says, for a template with this header (nonce and rolled bits do not matter) at `now`.
-    pub fn draft(&mut self, header: &ShareHeader, now: UnixTime) -> Result<Draft, ContextError> {
+    pub fn draft(&mut self, header: &ShareHeader, now: UnixTime) -> Result<Draft, DraftError> {
         let context = self.headers.context(header)?;
         let parent = self.tree.tip();
         // The tip's recent ancestors are always in memory, so neither look-up fails on a chain that loaded.
         let base = self.base_of(parent).unwrap_or(parent);
-        let selections = self.due(base, header.prev_block, context.height).unwrap_or_default();
+        let selections = self.due(base, header.prev_block, context.height).ok_or(DraftError::Pruned)?;
         let least_time = self.least_time(parent);
         let time = now.max(least_time);
         let includes = self.listable(time);

@@ -18,7 +18,7 @@ mod tree;
 mod walk;
 
 pub use apply::{Applied, Reorganisation, TooDeep};
-pub use draft::{Draft, JobChoices, Made};
+pub use draft::{Draft, DraftError, JobChoices, Made};
 pub use graft::{GraftChange, GraftClaim, GraftError, GraftStatus, NotAdopted};
 pub use judge::{Step, Submission, fits};
 pub use payouts::{Ranking, Selections};
