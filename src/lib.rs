@@ -13,6 +13,7 @@ pub mod config;
 pub mod logging;
 pub mod miner;
 pub mod node;
+pub mod p2p;
 pub mod peers;
 pub mod ports;
 pub mod shutdown;

@@ -6,6 +6,8 @@ use sharechain::params::Network;
 pub const STRATUM: u16 = 3333;
 /// The node's own HTTP interface, on loopback.
 pub const API: u16 = 3380;
+/// Between nodes, TCP and UDP (QUIC) alike.
+pub const P2P: u16 = 3338;
 /// Where bitcoind's `zmqpubhashblock` is customarily put; used in advice only, since bitcoind has no default for it.
 pub const BITCOIND_ZMQ: u16 = 28332;
 

@@ -4,6 +4,7 @@ mod api;
 mod bitcoind;
 mod cli;
 mod node;
+mod p2p;
 mod store;
 mod stratum;
 mod support;
