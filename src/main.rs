@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Parser;
-use commonwork::commands::{Cli, Command, Outcome, chain, check, demo, mine, output, payouts};
+use commonwork::commands::{Cli, Command, Outcome, chain, check, demo, mine, output, payouts, peers};
 use commonwork::config::{self, Config, LogFormat, Place};
 use commonwork::{logging, node, shutdown};
 use std::process::ExitCode;
@@ -56,6 +56,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Payouts(args) => {
             stop.run_until_cancelled(payouts::run(&place()?, args)).await.transpose()?
         }
+        Command::Peers(args) => stop.run_until_cancelled(peers::peers(&place()?, &args)).await.transpose()?,
+        Command::Bans(args) => stop.run_until_cancelled(peers::bans(&place()?, &args)).await.transpose()?,
     };
     Ok(ended.map_or(ExitCode::FAILURE, Into::into))
 }

@@ -188,7 +188,7 @@ impl Node {
         tasks.spawn("finder", finder.clone().run(candidates));
         tasks.spawn_until_stop("health", follow_health(bitcoin.health(), open_sender));
         tasks.spawn("stratum", server.run(miners, tasks.stop.child_token()));
-        tasks.spawn("api", api::serve(api, Arc::new(chain.clone()), tasks.stop.child_token()));
+        tasks.spawn("api", api::serve(api, Arc::new(chain.clone()), None, tasks.stop.child_token()));
         unless_started.0.disarm();
         unless_started.1.disarm();
         Ok(Self {

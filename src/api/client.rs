@@ -1,9 +1,13 @@
 //! Asks the interface of a node that runs on this machine.
 
-use super::form::{BlocksForm, ErrorForm, PayoutsForm, ShownForm, TipForm};
-use http_body_util::{BodyExt, Empty, Limited};
+use super::form::{
+    BansForm, BlocksForm, ErrorForm, LiftForm, LiftedForm, PayoutsForm, PeersForm, ShownForm, TipForm,
+};
+use super::token::Token;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
+use hyper::http::request::Builder;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -100,6 +104,23 @@ impl Client {
         self.get(&format!("/v1/payouts?{share}{class}")).await
     }
 
+    /// The connected peers.
+    pub async fn peers(&self) -> Result<PeersForm, ClientError> {
+        self.get("/v1/peers").await
+    }
+
+    /// The refused peers.
+    pub async fn bans(&self) -> Result<BansForm, ClientError> {
+        self.get("/v1/bans").await
+    }
+
+    /// Lifts bans: `all`, those of an address, or that of an identity.
+    pub async fn lift(&self, which: &str, token: &Token) -> Result<LiftedForm, ClientError> {
+        let body = serde_json::to_vec(&LiftForm { which: which.to_owned() }).map_err(|e| self.broken(e))?;
+        let request = Request::post("/v1/bans/lift").header(hyper::header::AUTHORIZATION, token.header());
+        self.exchange(self.send(request, body.into())).await
+    }
+
     /// The whole chain as lines of JSON (see [`super::export`]), given to `sink` in pieces that may end anywhere.
     pub async fn export(&self, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> Result<(), ClientError> {
         let response = self.within(PATIENCE, self.ask("/v1/export")).await?;
@@ -117,8 +138,15 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.exchange(self.ask(path)).await
+    }
+
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        asked: impl Future<Output = Result<Response<Incoming>, ClientError>>,
+    ) -> Result<T, ClientError> {
         let exchange = async {
-            let response = self.ask(path).await?;
+            let response = asked.await?;
             let status = response.status();
             let body =
                 Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|e| self.broken(e))?;
@@ -133,6 +161,10 @@ impl Client {
     }
 
     async fn ask(&self, path: &str) -> Result<Response<Incoming>, ClientError> {
+        self.send(Request::get(path), Bytes::new()).await
+    }
+
+    async fn send(&self, request: Builder, body: Bytes) -> Result<Response<Incoming>, ClientError> {
         let address = self.address;
         let stream =
             TcpStream::connect(address).await.map_err(|source| ClientError::Connect { address, source })?;
@@ -140,9 +172,9 @@ impl Client {
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(e))?;
         // Ends with the answer's body; its errors reach whoever reads that.
         tokio::spawn(connection);
-        let request = Request::get(path)
+        let request = request
             .header(hyper::header::HOST, address.to_string())
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(body))
             .map_err(|e| self.broken(e))?;
         sender.send_request(request).await.map_err(|e| self.broken(e))
     }

@@ -1,16 +1,21 @@
-//! The node's own interface: HTTP and JSON on loopback, read-only, by which commands ask a running node.
+//! The node's own interface: HTTP and JSON on loopback, by which commands ask a running node.
 //!
-//! It never changes anything, and knows nothing of Stratum or of the network between nodes.
+//! All that it can change is the list of bans, for whoever shows the [`Token`]. It knows nothing of Stratum, and of the
+//! network between nodes only a picture.
 
 mod announce;
 mod client;
 pub mod export;
 pub mod form;
+mod network;
 pub mod read;
 mod server;
 mod source;
+mod token;
 
 pub use announce::{Announced, announce, find};
 pub use client::{Client, ClientError};
+pub use network::NetworkPort;
 pub use server::serve;
 pub use source::{ChainSource, Opened, Question, ReadError};
+pub use token::Token;

@@ -5,6 +5,7 @@
 
 use super::export::Exporter;
 use super::form::ErrorForm;
+use super::network::{self, NetworkPort};
 use super::read;
 use super::source::{ChainSource, ReadError};
 use axum::Router;
@@ -45,8 +46,13 @@ const EXPORT_PIECES: usize = 4;
 /// Serves until the token is cancelled; then connections get a moment to end.
 ///
 /// The listener must be bound to loopback.
-pub async fn serve(listener: TcpListener, source: Arc<dyn ChainSource>, stop: CancellationToken) {
-    let app = router(source);
+pub async fn serve(
+    listener: TcpListener,
+    source: Arc<dyn ChainSource>,
+    network: Option<NetworkPort>,
+    stop: CancellationToken,
+) {
+    let app = router(source, network);
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let tasks = TaskTracker::new();
     loop {
@@ -98,20 +104,26 @@ async fn serve_one(stream: TcpStream, app: Router) -> Result<(), hyper::Error> {
         .await
 }
 
+/// What every request is answered from.
 #[derive(Clone)]
-struct Shared {
+pub(super) struct Shared {
+    /// None for a node that mines alone.
+    pub(super) network: Option<NetworkPort>,
     source: Arc<dyn ChainSource>,
     questions: Arc<Semaphore>,
 }
 
-fn router(source: Arc<dyn ChainSource>) -> Router {
-    let shared = Shared { source, questions: Arc::new(Semaphore::new(MAX_QUESTIONS)) };
+fn router(source: Arc<dyn ChainSource>, network: Option<NetworkPort>) -> Router {
+    let shared = Shared { network, source, questions: Arc::new(Semaphore::new(MAX_QUESTIONS)) };
     Router::new()
         .route("/v1/tip", get(tip))
         .route("/v1/blocks", get(blocks))
         .route("/v1/shares/{id}", get(show))
         .route("/v1/payouts", get(payouts))
         .route("/v1/export", get(export))
+        .route("/v1/peers", network::peers())
+        .route("/v1/bans", network::bans())
+        .route("/v1/bans/lift", network::lift())
         .fallback(|| async { fault(StatusCode::NOT_FOUND, "there is nothing at this address") })
         .layer(middleware::from_fn(only_for_this_machine))
         .with_state(shared)
@@ -228,7 +240,7 @@ fn refuse(error: &ReadError) -> Response {
     fault(status_of(error), &error.to_string())
 }
 
-fn fault(status: StatusCode, message: &str) -> Response {
+pub(super) fn fault(status: StatusCode, message: &str) -> Response {
     (status, Json(ErrorForm { error: message.to_owned() })).into_response()
 }
 

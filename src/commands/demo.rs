@@ -123,6 +123,7 @@ fn config(args: &DemoArgs, params: ChainParams, data_dir: PathBuf) -> Config {
         stratum: vec![stratum],
         address: None,
         api: any,
+        p2p: None,
         move_corrupt_store_aside: false,
     }
 }

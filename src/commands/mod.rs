@@ -8,6 +8,7 @@ pub mod demo;
 pub mod mine;
 pub mod output;
 pub mod payouts;
+pub mod peers;
 mod progress;
 pub mod reader;
 mod table;
@@ -46,6 +47,10 @@ pub enum Command {
     Chain(chain::ChainArgs),
     /// Tell what the coinbase of a share pays, or what the next Bitcoin block would
     Payouts(payouts::PayoutsArgs),
+    /// List the nodes that the running node is connected to
+    Peers(peers::PeersArgs),
+    /// List the nodes that the running node refuses, or lift bans
+    Bans(peers::BansArgs),
 }
 
 /// How a command that could be carried out ended.

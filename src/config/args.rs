@@ -2,7 +2,7 @@
 //!
 //! Only shapes and help texts; what they mean together is checked in [`super::Config`].
 
-use super::value::{ListenAddr, LogFormat, NetworkName, RpcUrl, Secret, ZmqUrl};
+use super::value::{ListenAddr, LogFormat, NetworkName, PeerAddr, RpcUrl, Secret, ZmqUrl};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -55,6 +55,30 @@ pub struct NodeArgs {
     /// Where the node's own HTTP interface listens, on loopback [default: 127.0.0.1:3380]
     #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_API")]
     pub api: Option<ListenAddr>,
+    /// Where other nodes connect, TCP and UDP alike; may be given again [default: 0.0.0.0:3338 and [::]:3338]
+    #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_LISTEN", value_delimiter = ',')]
+    pub listen: Vec<ListenAddr>,
+    /// Admit no other nodes; this one still connects to others
+    #[arg(long, env = "COMMONWORK_NO_LISTEN", conflicts_with = "listen")]
+    pub no_listen: bool,
+    /// Address at which others reach this node, where that is not what the system says; may be given again
+    #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_EXTERNAL", value_delimiter = ',')]
+    pub external: Vec<ListenAddr>,
+    /// A node to connect to: HOST:PORT, PEERID@HOST:PORT or a multiaddress; may be given again
+    #[arg(long, value_name = "ADDR", env = "COMMONWORK_PEER", value_delimiter = ',')]
+    pub peer: Vec<PeerAddr>,
+    /// Do not look for nodes on the local network
+    #[arg(long, env = "COMMONWORK_NO_MDNS")]
+    pub no_mdns: bool,
+    /// Most connections of other nodes to this one [default: 96]
+    #[arg(long, value_name = "N", env = "COMMONWORK_MAX_INBOUND")]
+    pub max_inbound: Option<u16>,
+    /// Connections to other nodes that this one seeks [default: 8]
+    #[arg(long, value_name = "N", env = "COMMONWORK_OUTBOUND")]
+    pub outbound: Option<u8>,
+    /// No network between nodes at all: mine alone
+    #[arg(long, env = "COMMONWORK_OFFLINE")]
+    pub offline: bool,
     /// Move a corrupt store aside and begin a new one, which then has to be synced again
     #[arg(long, env = "COMMONWORK_MOVE_CORRUPT_STORE_ASIDE")]
     pub move_corrupt_store_aside: bool,

@@ -51,6 +51,14 @@ pub enum ConfigError {
         "--api {0}: the interface has no password and must stay on this machine; use 127.0.0.1 or [::1], and a tunnel such as ssh -L from elsewhere"
     )]
     ApiNotLoopback(SocketAddr),
+    /// Alone, and with others.
+    #[error("--offline means no network between nodes; leave it out, or leave out --listen and --peer")]
+    OfflineWithPeers,
+    /// No address at which others could reach this node.
+    #[error(
+        "--external {0}: others reach this node at one address and port, so give that, like 192.0.2.1:3338"
+    )]
+    External(SocketAddr),
     /// Cookies and passwords at once.
     #[error(
         "--rpc-cookie and --rpc-user/--rpc-password were both given; bitcoind takes one of them, so leave the other out"

@@ -12,13 +12,20 @@
 //! | `stratum` | address to listen on, or a list of them |
 //! | `address` | Bitcoin address credited for users whose name is none |
 //! | `api` | loopback address of the node's own interface |
+//! | `listen` | address for other nodes to connect to, or a list of them |
+//! | `no-listen` | `true` or `false` |
+//! | `external` | address at which others reach this node, or a list of them |
+//! | `peer` | node to connect to, or a list of them |
+//! | `no-mdns` | `true` or `false` |
+//! | `max-inbound`, `outbound` | numbers of connections |
+//! | `offline` | `true` or `false` |
 //! | `log-format` | `"human"` or `"json"` |
 //! | `move-corrupt-store-aside` | `true` or `false` |
 //!
 //! Relative paths are relative to the folder of the file.
 
 use super::toml_file::{self, FileError};
-use super::value::{ListenAddr, LogFormat, NetworkName, OneOrMore, RpcUrl, Secret, ZmqUrl};
+use super::value::{ListenAddr, LogFormat, NetworkName, OneOrMore, PeerAddr, RpcUrl, Secret, ZmqUrl};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +55,22 @@ pub struct FileConfig {
     pub address: Option<String>,
     /// Where the node's interface listens.
     pub api: Option<ListenAddr>,
+    /// Where other nodes connect.
+    pub listen: OneOrMore<ListenAddr>,
+    /// Whether no other nodes are admitted.
+    pub no_listen: Option<bool>,
+    /// Where others reach this node.
+    pub external: OneOrMore<ListenAddr>,
+    /// Nodes to connect to.
+    pub peer: OneOrMore<PeerAddr>,
+    /// Whether the local network is left alone.
+    pub no_mdns: Option<bool>,
+    /// Most connections of other nodes.
+    pub max_inbound: Option<u16>,
+    /// Connections to other nodes.
+    pub outbound: Option<u8>,
+    /// Whether there is no network between nodes.
+    pub offline: Option<bool>,
     /// How log lines look.
     pub log_format: Option<LogFormat>,
     /// Whether a corrupt store is moved aside and a new one begun.

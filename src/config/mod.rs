@@ -9,6 +9,7 @@ mod chain_file;
 mod error;
 mod file;
 mod folder;
+mod peers;
 mod toml_file;
 mod value;
 
@@ -17,9 +18,10 @@ pub use bitcoind::{Bitcoind, CookieFrom, RpcAuth};
 pub use chain_file::preset;
 pub use error::ConfigError;
 pub use file::FileConfig;
+pub use peers::PeerConfig;
 pub use toml_file::{FileError, TextError};
 pub use value::{
-    BadValue, ListenAddr, LogFormat, NetworkName, OneOrMore, RpcUrl, Secret, ZmqUrl, zmq_advice,
+    BadValue, ListenAddr, LogFormat, NetworkName, OneOrMore, PeerAddr, RpcUrl, Secret, ZmqUrl, zmq_advice,
 };
 
 use crate::address::{address_of, parse_owner};
@@ -85,6 +87,8 @@ pub struct Config {
     pub address: Option<Owner>,
     /// Where the node's interface listens: on loopback.
     pub api: SocketAddr,
+    /// The network between nodes; none for a node that mines alone.
+    pub p2p: Option<PeerConfig>,
     /// Whether a corrupt store is moved aside.
     pub move_corrupt_store_aside: bool,
 }
@@ -103,6 +107,7 @@ impl Config {
                 .transpose()
                 .map_err(ConfigError::Address)?,
             api: api(node, file)?,
+            p2p: peers::resolve(node, file, network)?,
             move_corrupt_store_aside: node.move_corrupt_store_aside
                 || file.move_corrupt_store_aside.unwrap_or(false),
             place,

@@ -162,3 +162,32 @@ fn a_chain_file_gives_the_network_and_is_checked() {
         assert!(error.contains(wanted) && error.contains("chain.toml"), "{error}");
     }
 }
+
+#[test]
+fn nodes_listen_everywhere_unless_told_otherwise() {
+    let peers = |line: &str, file: &str| config(line, file).expect("right").p2p;
+    let listen = |line: &str, file: &str| {
+        peers(line, file).expect("a network").listen.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(listen("", ""), ["0.0.0.0:3338", "[::]:3338"]);
+    assert_eq!(listen("--listen 127.0.0.1:0", "listen = '10.0.0.1'"), ["127.0.0.1:0"]);
+    assert_eq!(listen("", "listen = ['10.0.0.1', '10.0.0.1:3338']"), ["10.0.0.1:3338"]);
+    assert!(listen("--no-listen", "listen = '10.0.0.1'").is_empty());
+    assert_eq!(listen("--listen 10.0.0.1", "no-listen = true"), ["10.0.0.1:3338"]);
+    let asked =
+        peers("--peer a:1,b:2 --no-mdns --max-inbound 0 --outbound 3", "peer = 'c:3'").expect("a network");
+    assert_eq!(asked.peers.iter().map(PeerAddr::as_str).collect::<Vec<_>>(), ["a:1", "b:2"]);
+    assert_eq!((asked.mdns, asked.max_inbound, asked.outbound), (false, Some(0), Some(3)));
+    assert!(peers("", "").expect("a network").mdns);
+}
+
+#[test]
+fn a_node_may_mine_alone() {
+    let peers = |line: &str, file: &str| config(line, file).expect("right").p2p;
+    assert_eq!(peers("--offline", ""), None);
+    assert_eq!(peers("", "offline = true"), None);
+    assert_eq!(peers("--network embedded", ""), None);
+    assert!(peers("--network embedded --peer 127.0.0.1:1", "").is_some());
+    assert!(error("--offline --peer a:1", "").contains("leave out --listen and --peer"));
+    assert!(error("--external 0.0.0.0:1", "").contains("--external 0.0.0.0:1"));
+}

@@ -11,6 +11,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use thiserror::Error;
 
+/// Most bytes of a node's address as people write it.
+const MAX_PEER: usize = 500;
+
 /// A text that is not the value it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{given:?} is not {wanted}")]
@@ -140,6 +143,34 @@ impl FromStr for ListenAddr {
 }
 
 from_text!(ListenAddr);
+
+/// A node to connect to, as people write it; only its form is looked at here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerAddr(String);
+
+impl PeerAddr {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PeerAddr {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let wanted =
+            "a node's address: HOST:PORT, PEERID@HOST:PORT or a multiaddress like /ip4/192.0.2.1/tcp/3338";
+        let has_port = || {
+            let (host, port) = text.rsplit_once(':')?;
+            Some(!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+        };
+        let right = text.starts_with('/') || has_port() == Some(true);
+        if right && text.len() <= MAX_PEER { Ok(Self(text.to_owned())) } else { Err(bad(text, wanted)) }
+    }
+}
+
+from_text!(PeerAddr);
 
 /// A text that is not shown: a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -351,6 +382,16 @@ mod tests {
         for text in ["127.0.0.1:28332", "tcp://127.0.0.1", "tcp://:1", "tcp://h:0", "ipc:///x", "tcp://h:1/x"]
         {
             assert!(text.parse::<ZmqUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nodes_have_a_host_and_a_port_or_a_multiaddress() {
+        for text in ["a.example:1", "[::1]:3338", "12D3@a:1", "/ip4/192.0.2.1/tcp/1"] {
+            assert_eq!(text.parse::<PeerAddr>().expect("right").as_str(), text);
+        }
+        for text in ["", "a", "a:", ":1", "a:0", "a:70000"] {
+            assert!(text.parse::<PeerAddr>().is_err(), "{text}");
         }
     }
 

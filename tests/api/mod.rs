@@ -1,5 +1,7 @@
 //! The node's interface, over a real connection, on a chain that was mined for the test.
 
+mod network;
+
 use crate::support::rig::{Rig, Want, Work};
 use commonwork::api::export::{EndLine, Line};
 use commonwork::api::form::{OutputKind, PlaceForm};
@@ -35,7 +37,7 @@ async fn serve_rig(rig: Rig) -> (Client, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, Arc::new(Opened::new(rig.chain, rig.store)), stop.clone()));
+    tokio::spawn(serve(listener, Arc::new(Opened::new(rig.chain, rig.store)), None, stop.clone()));
     (Client::new(address), stop)
 }
 

@@ -299,7 +299,7 @@ async fn a_running_node_is_asked_and_its_store_is_left_alone() {
     let address = listener.local_addr().expect("bound");
     let stop = CancellationToken::new();
     let served =
-        tokio::spawn(api::serve(listener, Arc::new(Opened::new(rig.chain, rig.store)), stop.clone()));
+        tokio::spawn(api::serve(listener, Arc::new(Opened::new(rig.chain, rig.store)), None, stop.clone()));
     let announced = api::announce(&mined.data_dir(), address).expect("written");
     // As a running node does.
     let _held = mined.open_store();

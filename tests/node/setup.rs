@@ -123,6 +123,7 @@ impl TestNode {
             stratum: vec![any_port],
             address: None,
             api: any_port,
+            p2p: None,
             move_corrupt_store_aside: false,
         };
         let node = Node::start(&config, upstreams, options).await.expect("the node starts");

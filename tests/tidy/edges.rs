@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("stratum", &["chain", "work", "bitcoin"]),
     ("peers", &["chain", "bitcoin"]),
     ("p2p", &["peers"]),
-    ("api", &["chain", "store"]),
+    ("api", &["chain", "store", "peers"]),
     ("miner", &["stratum"]),
     ("simulate", &["chain", "peers"]),
     ("logging", &["config"]),

@@ -1,0 +1,103 @@
+//! What is told about the network between nodes: connected peers and bans.
+
+use crate::peers::status::{BanStatus, NetworkStatus, PeerStatus};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// This node's place in the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeersForm {
+    /// This node's identity.
+    pub id: String,
+    /// Where it listens, or is reached.
+    pub addresses: Vec<String>,
+    /// Peers in the address book.
+    pub known: u64,
+    /// Connected peers, oldest first.
+    pub peers: Vec<PeerForm>,
+}
+
+/// A connected peer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerForm {
+    /// Its identity.
+    pub id: String,
+    /// Its address.
+    pub address: String,
+    /// Whether this node dialed.
+    pub outbound: bool,
+    /// Since when, in seconds since 1970.
+    pub since: u64,
+    /// What gossip thinks of it: below 0 is bad.
+    pub score: Option<f64>,
+}
+
+/// Refused peers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BansForm {
+    /// The first to end first.
+    pub bans: Vec<BanForm>,
+}
+
+/// A refused peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanForm {
+    /// Its identity.
+    pub id: String,
+    /// Its address, if that is refused too.
+    pub ip: Option<IpAddr>,
+    /// Until when, in seconds since 1970.
+    pub until: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Which bans to lift.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiftForm {
+    /// `all`, an address, or an identity.
+    pub which: String,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiftedForm {
+    /// How many bans were lifted.
+    pub lifted: u64,
+}
+
+impl From<&NetworkStatus> for PeersForm {
+    fn from(status: &NetworkStatus) -> Self {
+        Self {
+            id: status.id.clone(),
+            addresses: status.addresses.clone(),
+            known: status.known as u64,
+            peers: status.peers.iter().map(PeerForm::from).collect(),
+        }
+    }
+}
+
+impl From<&PeerStatus> for PeerForm {
+    fn from(peer: &PeerStatus) -> Self {
+        Self {
+            id: peer.id.clone(),
+            address: peer.address.clone(),
+            outbound: peer.outbound,
+            since: peer.since,
+            score: peer.score,
+        }
+    }
+}
+
+impl From<&NetworkStatus> for BansForm {
+    fn from(status: &NetworkStatus) -> Self {
+        Self { bans: status.bans.iter().map(BanForm::from).collect() }
+    }
+}
+
+impl From<&BanStatus> for BanForm {
+    fn from(ban: &BanStatus) -> Self {
+        Self { id: ban.id.clone(), ip: ban.ip, until: ban.until, reason: ban.reason.clone() }
+    }
+}
