@@ -122,11 +122,12 @@ impl<S: ShareStore> Keeper<S> {
         }
         let share = step.share.clone();
         let applied = self.chain.apply(step);
-        events.extend(share.map(|share| ChainEvent::Share { share: Arc::new(share), source }));
         if let Some(block) = applied.block {
             let (block, is_tip) = (Arc::new(block), applied.new_tip);
             events.push(ChainEvent::Block { block, is_tip, source, wanted });
         }
+        // After its block, so that who tells others of both can tell that they are one.
+        events.extend(share.map(|share| ChainEvent::Share { share: Arc::new(share), source }));
         events.extend(applied.reorganisation.map(ChainEvent::Reorganised));
         events.extend(applied.too_deep.map(ChainEvent::TooDeep));
         self.forget_headers()?;

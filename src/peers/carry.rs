@@ -1,0 +1,123 @@
+//! What the logic asks of the chain, carried out: at once on a keeper (the simulator and tests do that), or by the
+//! writer's handle (see `super::driver`); and what others do to the chain, as the logic wants to hear of it.
+
+use super::io::{Branch, ChainAnswer, ChainRequest, Look, News, Stands};
+use crate::chain::{ChainEvent, Keeper, OWN_MINERS};
+use sharechain::chain::ShareChain;
+use sharechain::codec::Decode;
+use sharechain::error::Refusal;
+use sharechain::share::{ShareBlock, ShareId};
+use sharechain::store::{Bodies, ShareStore};
+use sharechain::units::UnixTime;
+
+/// Carries a request out, with what happened by it.
+pub fn carry_out<S: ShareStore>(
+    keeper: &mut Keeper<S>,
+    request: ChainRequest,
+    now: UnixTime,
+) -> Result<(ChainAnswer, Vec<ChainEvent>), S::Error> {
+    let mut events = Vec::new();
+    let answer = match request {
+        ChainRequest::Submit(submission) => {
+            let mut verdict = None;
+            events = keeper.take([*submission], now, |judged| {
+                verdict.get_or_insert_with(|| judged.verdict.clone());
+            })?;
+            ChainAnswer::Submitted(verdict.unwrap_or(Err(Refusal::Behind)))
+        }
+        ChainRequest::Extend(submissions) => {
+            let (mut taken, mut refused) = (0_usize, None);
+            for submission in submissions {
+                let mut verdict = None;
+                events.extend(keeper.take([submission], now, |judged| {
+                    verdict.get_or_insert_with(|| judged.verdict.clone());
+                })?);
+                refused = verdict.and_then(|verdict| refusal_of_block(&verdict));
+                if refused.is_some() {
+                    break;
+                }
+                taken = taken.saturating_add(1);
+            }
+            ChainAnswer::Extended { taken, refused }
+        }
+        ChainRequest::Headers(headers) => {
+            let (taken, happened) = keeper.add_headers(&headers, now, |_| {})?;
+            events = happened;
+            ChainAnswer::Headers(taken)
+        }
+        ChainRequest::BeginGraft(claim) => ChainAnswer::Begun(keeper.begin_graft(claim)?),
+        ChainRequest::Adopt(tip) => {
+            ChainAnswer::Adopted(keeper.adopt(tip)?.map(|happened| events = happened))
+        }
+        ChainRequest::DropGraft => {
+            keeper.drop_graft()?;
+            ChainAnswer::Done
+        }
+        ChainRequest::Synced(synced) => {
+            keeper.set_synced(synced);
+            ChainAnswer::Done
+        }
+        ChainRequest::Look(look) => look_up(keeper.chain_mut(), look),
+    };
+    Ok((answer, events))
+}
+
+/// Why a block of a sync is not here now; none when it is, from before or from now on.
+pub(super) fn refusal_of_block(verdict: &Result<crate::chain::Taken, Refusal>) -> Option<Refusal> {
+    match verdict {
+        Ok(taken) => taken.not_a_block.clone(),
+        Err(Refusal::Known) => None,
+        Err(refusal) => Some(refusal.clone()),
+    }
+}
+
+/// Answers what needs nothing but a look at the chain.
+pub fn look_up(chain: &mut ShareChain, look: Look) -> ChainAnswer {
+    match look {
+        Look::Stand => ChainAnswer::Stands(Stands {
+            claim: chain.tip_claim(),
+            locator: chain.locator(),
+            graft: chain.graft().map(|graft| (graft, chain.graft_locator())),
+        }),
+        Look::Locate { parent, ids } => {
+            let known = ids.iter().take_while(|id| chain.block(id).is_some()).count();
+            ChainAnswer::Located { parent: branch(chain, &parent), known }
+        }
+        Look::Unknown(ids) => {
+            ChainAnswer::Unknown(ids.into_iter().filter(|id| chain.shares().get(id).is_none()).collect())
+        }
+        Look::Weigh(id) => ChainAnswer::Weighs(chain.recent_work(&id)),
+    }
+}
+
+fn branch(chain: &ShareChain, id: &ShareId) -> Branch {
+    if chain.is_grafted(id) {
+        Branch::Graft
+    } else if *id == chain.id().as_block() || chain.block(id).is_some() {
+        Branch::Checked
+    } else {
+        Branch::Nowhere
+    }
+}
+
+/// What the logic is to hear of an event: not of the blocks of its own sync. The share of a block is read from the
+/// bodies, since an event does not carry it.
+pub fn news(event: &ChainEvent, bodies: &Bodies) -> Option<News> {
+    match event {
+        ChainEvent::Share { share, source } => {
+            Some(News::Share { id: share.id(), share: share.share().clone(), own: *source == OWN_MINERS })
+        }
+        ChainEvent::Block { block, source, wanted: false, .. } => {
+            let body = bodies.get(block.height, &block.id).ok()??;
+            let ShareBlock { share, .. } = ShareBlock::from_bytes(&body).ok()?;
+            let own = usize::from(block.credits.own.is_some());
+            let listed = block.credited.iter().skip(own).copied().collect();
+            Some(News::Block { id: block.id, share, listed, own: *source == OWN_MINERS })
+        }
+        ChainEvent::Block { .. }
+        | ChainEvent::Reorganised(_)
+        | ChainEvent::TooDeep(_)
+        | ChainEvent::Adopted { .. }
+        | ChainEvent::HeaderWanted(_) => None,
+    }
+}

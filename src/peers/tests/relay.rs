@@ -1,0 +1,178 @@
+//! Gossip: what is handed on, what is asked for, what is said again.
+
+use super::rig::{Want, Work};
+use super::*;
+use crate::peers::wire::{BlockMessage, ShareMessage};
+use sharechain::codec::Encode;
+use sharechain::error::Missing;
+
+/// `a ── b ── c`, all with the chain of the rig.
+fn row(rig: &Rig) -> (Net, [u64; 3]) {
+    let mut net = Net::new();
+    let nodes = [net.node(rig.fork()), net.node(rig.fork()), net.node(rig.fork())];
+    net.connect(nodes[0], nodes[1]);
+    net.connect(nodes[1], nodes[2]);
+    net.run(seconds(3));
+    (net, nodes)
+}
+
+#[test]
+fn own_finds_go_round_once() {
+    let mut rig = world(5);
+    let (mut net, [a, b, c]) = row(&rig);
+    let share = rig.mine(Work::of(1), Want::Share);
+    rig.take(&share).expect("valid");
+    net.find(a, &share);
+    let (block, id) = rig.extend(2);
+    net.find(a, &block);
+    net.run(seconds(2));
+    for node in [b, c] {
+        assert_eq!(net.tip(node), id);
+        assert_eq!(net.points(node, if node == b { a } else { b }), 0);
+    }
+    let topics: Vec<_> = net.published.iter().map(|(by, topic, _)| (*by, *topic)).collect();
+    assert_eq!(topics.iter().filter(|(_, topic)| *topic == Topic::Block).count(), 1, "{topics:?}");
+    assert!(topics.iter().all(|(by, _)| *by == a), "others hand on and do not say it again: {topics:?}");
+    assert!(net.verdicts.iter().all(|(.., verdict)| *verdict != Verdict::Reject));
+}
+
+#[test]
+fn a_block_whose_shares_are_missing_asks_for_them_in_one_question() {
+    let mut rig = world(5);
+    let (mut net, [a, b, c]) = row(&rig);
+    let shares: Vec<_> = (0..4).map(|n| rig.mine(Work::of(n), Want::Share)).collect();
+    for share in &shares {
+        rig.take(share).expect("valid");
+        // Said before anybody hears: the line is cut.
+        net.disconnect(a, b);
+        net.run(seconds(1));
+        net.find(a, share);
+        net.run(seconds(1));
+    }
+    net.connect(a, b);
+    net.run(seconds(3));
+    net.asked.clear();
+    let (block, id) = rig.extend(3);
+    net.find(a, &block);
+    net.run(seconds(2));
+    assert_eq!([net.tip(b), net.tip(c)], [id, id]);
+    let of_shares = |(asker, _, question): &&(u64, u64, Question)| {
+        *asker == b && matches!(question, Question::Shares { ids } if ids.len() == 4)
+    };
+    assert_eq!(net.asked.iter().filter(of_shares).count(), 1, "{:?}", net.asked);
+    assert!(net.published.iter().all(|(by, ..)| *by == a), "c has it from b's verdict");
+}
+
+#[test]
+fn missing_parents_are_asked_for_one_by_one_and_the_child_goes_on() {
+    let mut rig = world(5);
+    let (mut net, [a, b, c]) = row(&rig);
+    net.disconnect(a, b);
+    net.run(seconds(1));
+    for _ in 0..2 {
+        let (block, _) = rig.extend(1);
+        net.find(a, &block);
+    }
+    net.connect(a, b);
+    // Before the claims are compared.
+    let (block, id) = rig.extend(1);
+    net.find(a, &block);
+    net.run(seconds(3));
+    assert_eq!([net.tip(b), net.tip(c)], [id, id]);
+    assert_eq!((net.points(b, a), net.points(c, b)), (0, 0));
+}
+
+#[test]
+fn a_bitcoin_block_that_is_not_known_is_asked_for() {
+    let mut rig = world(5);
+    let (mut net, [a, b, c]) = row(&rig);
+    // Only a's bitcoind hears of it.
+    rig.bitcoin_block();
+    let header = rig.chain.headers().best().header;
+    let now = net.time();
+    carry(net.at_mut(a), ChainRequest::Headers(vec![header]), now);
+    let (block, id) = rig.extend(1);
+    net.find(a, &block);
+    net.run(seconds(2));
+    assert_eq!([net.tip(b), net.tip(c)], [id, id]);
+    let asked =
+        |(_, _, question): &&(u64, u64, Question)| matches!(question, Question::BitcoinHeaders { .. });
+    assert_eq!(net.asked.iter().filter(asked).count(), 2, "b asks a, c asks b");
+    assert_eq!((net.points(b, a), net.points(c, b)), (0, 0));
+}
+
+/// A share whose finder's clock is 150 s ahead waits at all neighbours; they say it again when they may.
+#[test]
+fn what_had_to_wait_for_the_clock_is_said_again() {
+    let mut rig = world(5);
+    let (mut net, [a, b, c]) = row(&rig);
+    let clock = net.time().clock;
+    rig.now = clock.saturating_add(150);
+    let share = rig.mine(Work::of(1), Want::Share);
+    let id = rig.bind(&share.share).id();
+    let message = ShareMessage { round: 0, share: share.share.clone() }.to_bytes();
+    let token = net.gossip(a, b, Topic::Share, &message).expect("new");
+    net.run(seconds(10));
+    assert_eq!(net.verdict(token), Some(Verdict::Ignore));
+    assert!(net.at(c).keeper.chain().shares().get(&id).is_none());
+    net.run(seconds(40));
+    assert!(net.at(b).keeper.chain().shares().get(&id).is_some(), "released");
+    assert!(net.at(c).keeper.chain().shares().get(&id).is_some(), "said again");
+    let again = net.published.iter().filter(|(by, ..)| *by == b).collect::<Vec<_>>();
+    assert_eq!(again.len(), 1);
+    assert_eq!(ShareMessage::from_bytes(&again[0].2).expect("canonical").round, 1);
+    assert_eq!(net.points(b, a), 0, "a clock that is off costs nothing");
+}
+
+#[test]
+fn what_never_becomes_whole_is_let_go() {
+    let mut rig = world(5);
+    let (mut net, [_, b, _]) = row(&rig);
+    let silent = net.puppet(|_| Reply::Silence);
+    net.connect(silent, b);
+    rig.share(1);
+    let (block, _) = rig.extend(1);
+    let message = BlockMessage { round: 0, share: block.share.clone(), includes: block.includes.clone() };
+    let token = net.gossip(silent, b, Topic::Block, &message.to_bytes()).expect("new");
+    net.run(seconds(4));
+    assert_eq!(net.verdict(token), None, "kept open while the shares may come");
+    net.run(seconds(4));
+    assert_eq!(net.verdict(token), Some(Verdict::Ignore));
+    let waiting = net.at(b).keeper.chain().waiting();
+    assert!(
+        waiting.missing().any(|missing| matches!(missing, Missing::Share(_))),
+        "the chain still holds it"
+    );
+}
+
+#[test]
+fn of_another_chain_nothing_binds() {
+    let rig = world(3);
+    let (mut net, [a, b, _]) = row(&rig);
+    let mut other =
+        Rig::with(sharechain::params::ChainParams { name: "other".into(), ..super::rig::params() });
+    let share = other.mine(Work::of(1), Want::Share);
+    let message = ShareMessage { round: 0, share: share.share }.to_bytes();
+    let token = net.gossip(a, b, Topic::Share, &message).expect("new");
+    net.run(seconds(1));
+    assert_eq!(net.verdict(token), Some(Verdict::Reject));
+    assert!(net.points(b, a) > 0);
+}
+
+#[test]
+fn repeats_and_the_past_cost_nothing() {
+    let mut rig = world(30);
+    let (mut net, [a, b, _]) = row(&rig);
+    let old = rig.chain.block_at(Height(2)).expect("active").id;
+    let old = rig.store.block(Height(2), &old).expect("memory").expect("kept");
+    let known = rig.mine(Work::of(1), Want::Share);
+    for (round, share) in [(1, &*old.share), (0, &known.share), (1, &known.share), (2, &known.share)] {
+        let bytes = ShareMessage { round, share: share.clone() }.to_bytes();
+        net.gossip(a, b, Topic::Share, &bytes);
+        net.run(seconds(1));
+    }
+    let verdicts: Vec<_> =
+        net.verdicts.iter().filter(|(by, ..)| *by == b).map(|(.., verdict)| *verdict).collect();
+    assert_eq!(verdicts, [Verdict::Ignore, Verdict::Accept, Verdict::Ignore, Verdict::Ignore]);
+    assert_eq!(net.points(b, a), 0);
+}
