@@ -76,6 +76,9 @@ pub struct NodeArgs {
     /// Connections to other nodes that this one seeks [default: 8]
     #[arg(long, value_name = "N", env = "COMMONWORK_OUTBOUND")]
     pub outbound: Option<u8>,
+    /// Help nodes that nobody can reach to be reached; for nodes with a public address
+    #[arg(long, env = "COMMONWORK_RELAY")]
+    pub relay: bool,
     /// No network between nodes at all: mine alone
     #[arg(long, env = "COMMONWORK_OFFLINE")]
     pub offline: bool,

@@ -18,7 +18,7 @@
 //! | `peer` | node to connect to, or a list of them |
 //! | `no-mdns` | `true` or `false` |
 //! | `max-inbound`, `outbound` | numbers of connections |
-//! | `offline` | `true` or `false` |
+//! | `relay`, `offline` | `true` or `false` |
 //! | `log-format` | `"human"` or `"json"` |
 //! | `move-corrupt-store-aside` | `true` or `false` |
 //!
@@ -69,6 +69,8 @@ pub struct FileConfig {
     pub max_inbound: Option<u16>,
     /// Connections to other nodes.
     pub outbound: Option<u8>,
+    /// Whether to be a relay.
+    pub relay: Option<bool>,
     /// Whether there is no network between nodes.
     pub offline: Option<bool>,
     /// How log lines look.

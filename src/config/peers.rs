@@ -18,6 +18,8 @@ pub struct PeerConfig {
     pub peers: Vec<PeerAddr>,
     /// Whether to look for nodes on the local network.
     pub mdns: bool,
+    /// Whether to be a relay for nodes that nobody can reach.
+    pub relay: bool,
     /// Most connections of others.
     pub max_inbound: Option<u16>,
     /// Connections to seek.
@@ -66,6 +68,7 @@ pub(super) fn resolve(
         external,
         peers: if args.peer.is_empty() { file.peer.0.clone() } else { args.peer.clone() },
         mdns: !(args.no_mdns || file.no_mdns == Some(true)),
+        relay: args.relay || file.relay == Some(true),
         max_inbound: args.max_inbound.or(file.max_inbound),
         outbound: args.outbound.or(file.outbound),
     }))

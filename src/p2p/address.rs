@@ -40,6 +40,20 @@ pub(super) fn is_dialable(address: &Multiaddr) -> bool {
     host && way && address.len() <= MAX_ADDRESS && !is_relayed(address)
 }
 
+/// Whether it leads to a peer through a relay that can be dialed.
+pub(super) fn is_circuit(address: &Multiaddr) -> bool {
+    let parts: Vec<Protocol<'_>> = address.iter().collect();
+    let Some((Protocol::P2pCircuit, to_relay)) = parts.split_last() else { return false };
+    let Some((Protocol::P2p(_), direct)) = to_relay.split_last() else { return false };
+    address.len() <= MAX_ADDRESS && is_dialable(&direct.iter().cloned().collect())
+}
+
+/// The host that is dialed first: the peer's own, or its relay's.
+pub(super) fn first_host(address: &Multiaddr) -> Option<IpAddr> {
+    let first: Multiaddr = address.iter().take(1).collect();
+    ip_of(&first)
+}
+
 /// The part of the network that a host is in, as far as one owner may hold all of it: /16, or /32 of IPv6.
 pub(super) fn group_of(ip: IpAddr) -> IpAddr {
     match ip {
@@ -171,6 +185,22 @@ mod tests {
             "/ip4/192.0.2.1/tcp/1/p2p-circuit",
         ] {
             assert!(!is_dialable(&address(wrong)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_circuit_names_a_relay_that_can_be_dialed() {
+        let relay = PeerId::random();
+        let right = address(&format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p-circuit"));
+        assert!(is_circuit(&right) && !is_dialable(&right));
+        assert_eq!((ip_of(&right), first_host(&right)), (None, Some([192, 0, 2, 1].into())));
+        for wrong in [
+            "/ip4/192.0.2.1/tcp/1/p2p-circuit".to_owned(),
+            format!("/p2p/{relay}/p2p-circuit"),
+            format!("/dns/a.example/tcp/1/p2p/{relay}/p2p-circuit"),
+            format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p-circuit/p2p/{relay}/p2p-circuit"),
+        ] {
+            assert!(!is_circuit(&address(&wrong)), "{wrong}");
         }
     }
 

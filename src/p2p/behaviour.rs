@@ -11,7 +11,9 @@ use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{Swarm, SwarmBuilder, identify, kad, mdns, noise, ping, tcp, yamux};
+use libp2p::{
+    Swarm, SwarmBuilder, autonat, dcutr, identify, kad, mdns, noise, ping, relay, tcp, upnp, yamux,
+};
 use std::time::Duration;
 
 /// How long a handshake may take.
@@ -33,6 +35,17 @@ const MAX_NEGOTIATING: usize = 32;
 /// Most bytes that a peer may send ahead on all QUIC streams of a connection.
 const MAX_QUIC_WINDOW: u32 = 4 << 20;
 
+/// Nodes that a relay serves.
+const MAX_RESERVATIONS: usize = 64;
+/// Circuits through a relay at a time. They are for finding a direct way, not for staying.
+const MAX_CIRCUITS: usize = 32;
+/// Those of one peer.
+const MAX_CIRCUITS_OF_PEER: usize = 4;
+/// Bytes of a circuit, each way.
+const MAX_CIRCUIT_BYTES: u64 = 1 << 20;
+/// How long a circuit may last.
+const CIRCUIT_TIME: Duration = Duration::from_secs(120);
+
 /// Everything that a node speaks.
 #[derive(NetworkBehaviour)]
 pub(super) struct Node {
@@ -45,13 +58,27 @@ pub(super) struct Node {
     pub(super) exchange: request_response::Behaviour<RawCodec>,
     pub(super) kad: kad::Behaviour<MemoryStore>,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(super) upnp: Toggle<upnp::tokio::Behaviour>,
+    pub(super) reach: Toggle<autonat::v2::client::Behaviour>,
+    pub(super) reach_for_others: Toggle<autonat::v2::server::Behaviour>,
+    pub(super) relay: Toggle<relay::Behaviour>,
+    pub(super) relayed: relay::client::Behaviour,
+    pub(super) dcutr: Toggle<dcutr::Behaviour>,
 }
 
 impl Node {
-    fn new(pair: &Keypair, names: &Names, gate: Gate, settings: &Settings) -> Result<Self, String> {
+    fn new(
+        pair: &Keypair,
+        names: &Names,
+        gate: Gate,
+        settings: &Settings,
+        relayed: relay::client::Behaviour,
+    ) -> Result<Self, String> {
         let own = pair.public().to_peer_id();
+        let nat = settings.nat;
         let identify = identify::Config::new(names.version.clone(), pair.public())
             .with_agent_version(format!("commonwork/{}", env!("CARGO_PKG_VERSION")))
+            .with_push_listen_addr_updates(true)
             .with_cache_size(0);
         let ask = request_response::Config::default()
             .with_request_timeout(MAX_PATIENCE)
@@ -76,6 +103,12 @@ impl Node {
             ),
             kad: kademlia(pair, names, settings),
             mdns: local_discovery(own, settings).into(),
+            upnp: (nat && is_reachable(settings)).then(upnp::tokio::Behaviour::default).into(),
+            reach: nat.then(autonat::v2::client::Behaviour::default).into(),
+            reach_for_others: nat.then(autonat::v2::server::Behaviour::default).into(),
+            relay: settings.relay.then(|| relay::Behaviour::new(own, circuits())).into(),
+            relayed,
+            dcutr: nat.then(|| dcutr::Behaviour::new(own)).into(),
         })
     }
 }
@@ -103,26 +136,44 @@ fn kademlia(pair: &Keypair, names: &Names, settings: &Settings) -> kad::Behaviou
     kad
 }
 
+/// What a relay does for others.
+fn circuits() -> relay::Config {
+    relay::Config {
+        max_reservations: MAX_RESERVATIONS,
+        max_reservations_per_peer: 1,
+        max_circuits: MAX_CIRCUITS,
+        max_circuits_per_peer: MAX_CIRCUITS_OF_PEER,
+        max_circuit_duration: CIRCUIT_TIME,
+        max_circuit_bytes: MAX_CIRCUIT_BYTES,
+        ..relay::Config::default()
+    }
+}
+
+/// Whether other machines could reach this node at all.
+fn is_reachable(settings: &Settings) -> bool {
+    settings.listen.iter().any(|address| !address.ip().is_loopback())
+}
+
 /// mDNS, unless it is switched off or nobody else could reach this node anyway.
 fn local_discovery(own: libp2p::PeerId, settings: &Settings) -> Option<mdns::tokio::Behaviour> {
-    let reachable = settings.listen.iter().any(|address| !address.ip().is_loopback());
-    if !settings.mdns || !reachable {
+    if !settings.mdns || !is_reachable(settings) {
         return None;
     }
     let mdns = mdns::tokio::Behaviour::new(mdns::Config::default(), own);
     mdns.inspect_err(|error| tracing::warn!(%error, "no discovery on the local network")).ok()
 }
 
-/// TCP with Noise and Yamux, and QUIC.
+/// TCP with Noise and Yamux, QUIC, and circuits through relays.
 pub(super) fn swarm(
     pair: &Keypair,
     names: &Names,
     gate: Gate,
     settings: &Settings,
 ) -> Result<Swarm<Node>, StartError> {
-    let node = Node::new(pair, names, gate, settings).map_err(StartError::Setup)?;
-    let prologue = names.prologue.clone();
-    let secure = move |pair: &Keypair| noise::Config::new(pair).map(|noise| noise.with_prologue(prologue));
+    let secure = || {
+        let prologue = names.prologue.clone();
+        move |pair: &Keypair| noise::Config::new(pair).map(|noise| noise.with_prologue(prologue))
+    };
     let multiplex = || {
         let mut yamux = yamux::Config::default();
         yamux.set_max_num_streams(MAX_STREAMS as usize);
@@ -130,7 +181,7 @@ pub(super) fn swarm(
     };
     Ok(SwarmBuilder::with_existing_identity(pair.clone())
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), secure, multiplex)
+        .with_tcp(tcp::Config::default().nodelay(true), secure(), multiplex)
         .map_err(|error| StartError::Setup(error.to_string()))?
         .with_quic_config(|mut quic| {
             quic.max_concurrent_stream_limit = MAX_STREAMS;
@@ -139,7 +190,9 @@ pub(super) fn swarm(
             quic.handshake_timeout = HANDSHAKE_TIME;
             quic
         })
-        .with_behaviour(|_| node)
+        .with_relay_client(secure(), multiplex)
+        .map_err(|error| StartError::Setup(error.to_string()))?
+        .with_behaviour(|pair, relayed| Ok(Node::new(pair, names, gate, settings, relayed)?))
         .map_err(|error| StartError::Setup(error.to_string()))?
         .with_swarm_config(|config| {
             config

@@ -3,7 +3,7 @@
 //! An entry is new until this node has reached the peer there, and tried from then on. New ones come from others, so
 //! they may only replace new ones, and one source fills only a part.
 
-use super::address::{group_of, ip_of, is_dialable, is_public};
+use super::address::{first_host, group_of, ip_of, is_circuit, is_dialable, is_public};
 use super::disk;
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,7 @@ impl Book {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is of another version"));
         }
         for SavedEntry { peer, mut entry } in saved.peers.into_iter().take(MAX_ENTRIES) {
-            entry.addresses.retain(is_dialable);
+            entry.addresses.retain(is_usable);
             entry.addresses.truncate(MAX_ADDRESSES);
             entry.learned = entry.learned.min(now);
             if let Ok(peer) = peer.parse::<PeerId>()
@@ -159,7 +159,7 @@ impl Book {
         source: Option<PeerId>,
         now: u64,
     ) -> bool {
-        if !is_dialable(&address) || self.own == Some(peer) {
+        if !is_usable(&address) || self.own == Some(peer) {
             return false;
         }
         if let Some(entry) = self.entries.get_mut(&peer) {
@@ -195,7 +195,7 @@ impl Book {
 
     /// Notes that this node reached a peer there.
     pub(super) fn reached(&mut self, peer: PeerId, address: Multiaddr, now: u64) {
-        if !is_dialable(&address) || self.own == Some(peer) {
+        if !is_usable(&address) || self.own == Some(peer) {
             return;
         }
         if !self.entries.contains_key(&peer) && self.entries.len() >= MAX_ENTRIES {
@@ -288,7 +288,7 @@ impl Book {
         let mut good: Vec<_> = good
             .filter_map(|(peer, entry)| {
                 let address = entry.addresses.first()?;
-                let public = ip_of(address).is_some_and(is_public);
+                let public = first_host(address).is_some_and(is_public);
                 (public || !to_public).then(|| (shuffle(peer, random), address.clone(), *peer))
             })
             .collect();
@@ -301,6 +301,11 @@ impl Book {
     pub(super) fn groups<'a>(&self, peers: impl Iterator<Item = &'a PeerId>) -> HashSet<IpAddr> {
         peers.filter_map(|peer| self.entries.get(peer).and_then(Entry::group)).collect()
     }
+}
+
+/// Whether it can be dialed, directly or through a relay.
+fn is_usable(address: &Multiaddr) -> bool {
+    is_dialable(address) || is_circuit(address)
 }
 
 /// Seconds before the next attempt: doubled with each failure, and a quarter more or less by chance.

@@ -44,6 +44,8 @@ pub(super) struct Link {
     pub(super) connections: Vec<Connection>,
     /// It has spoken a protocol of this chain, and the node's logic knows of it.
     pub(super) proven: bool,
+    /// It says that it is a relay.
+    pub(super) relay: bool,
     /// Since when, in seconds since 1970.
     pub(super) since: u64,
     gossip: Allowance,
@@ -122,6 +124,7 @@ impl Connected {
             number,
             connections: Vec::new(),
             proven: false,
+            relay: false,
             since: clock::now(),
             gossip: Allowance::new(),
         });

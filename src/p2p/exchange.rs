@@ -1,7 +1,7 @@
 //! Peer exchange: an empty question; the answer is a count, then for each address its length in two bytes and its bytes,
 //! the peer's identity at its end.
 
-use super::address::{MAX_ADDRESS, is_dialable, split_peer};
+use super::address::{MAX_ADDRESS, is_circuit, is_dialable, split_peer};
 use libp2p::{Multiaddr, PeerId};
 
 /// Most addresses of an answer.
@@ -33,7 +33,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Vec<(PeerId, Multiaddr)>> {
         let (address, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
         rest = after;
         let (address, peer) = split_peer(Multiaddr::try_from(address.to_vec()).ok()?);
-        told.extend(peer.filter(|_| is_dialable(&address)).map(|peer| (peer, address)));
+        told.extend(
+            peer.filter(|_| is_dialable(&address) || is_circuit(&address)).map(|peer| (peer, address)),
+        );
     }
     rest.is_empty().then_some(told)
 }

@@ -27,7 +27,7 @@ pub struct Limits {
     pub outbound: usize,
     /// Incoming connections whose handshake is not over.
     pub pending: usize,
-    /// Connections of one identity; two peers that dial each other at once have two.
+    /// Connections of one identity: two that dial each other at once have two, and one through a relay may come before.
     pub per_peer: usize,
     /// Incoming connections from one address.
     pub per_ip: usize,
@@ -37,7 +37,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { inbound: 96, outbound: 16, pending: 32, per_peer: 2, per_ip: 6, per_group: 24 }
+        Self { inbound: 96, outbound: 16, pending: 32, per_peer: 3, per_ip: 6, per_group: 24 }
     }
 }
 

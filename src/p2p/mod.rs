@@ -62,6 +62,10 @@ pub struct Settings {
     pub peers: Vec<String>,
     /// Whether to look for peers on the local network.
     pub mdns: bool,
+    /// Whether to look for ways to be reached from outside: UPnP (not on loopback), AutoNAT, relays.
+    pub nat: bool,
+    /// Whether to be a relay for nodes that cannot be reached.
+    pub relay: bool,
     /// How many connections to seek.
     pub outbound: usize,
     /// How many connections to admit.
@@ -78,6 +82,8 @@ impl Settings {
             external: Vec::new(),
             peers: Vec::new(),
             mdns: false,
+            nat: false,
+            relay: false,
             outbound: 8,
             limits: Limits::default(),
         }
@@ -165,6 +171,8 @@ pub fn start(settings: Settings, stop: CancellationToken) -> Result<Network, Sta
         admin: admin_receiver,
         status: status_sender,
         outbound: settings.outbound,
+        nat: settings.nat,
+        listens: !settings.listen.is_empty(),
     };
     let mut runner = swarm::Runner::new(parts)?;
     runner.listen(&settings)?;

@@ -5,4 +5,5 @@ mod bans;
 mod discovery;
 mod gossip;
 mod limits;
+mod nat;
 mod node;

@@ -1,8 +1,9 @@
 //! What libp2p tells.
 
 use super::dial::Purpose;
+use super::nat::is_relay;
 use super::{FLOOD_BAN, Runner};
-use crate::p2p::address::{ip_of, is_public, split_peer};
+use crate::p2p::address::{ip_of, is_circuit, is_public, is_relayed, split_peer};
 use crate::p2p::ask::{Question, reason};
 use crate::p2p::behaviour::{EXCHANGE_TIME, NodeEvent};
 use crate::p2p::connected::{Connection, Rate};
@@ -43,6 +44,14 @@ impl Runner {
                 info!(%address, "listening for nodes");
                 self.changed = true;
             }
+            SwarmEvent::ExternalAddrConfirmed { .. } | SwarmEvent::ExternalAddrExpired { .. } => {
+                self.changed = true;
+            }
+            SwarmEvent::ListenerClosed { listener_id, addresses, .. } if addresses.iter().all(is_relayed) => {
+                // A place at a relay; another is looked for.
+                self.nat.closed(listener_id);
+                self.changed = true;
+            }
             SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
                 tracing::error!(?addresses, %error, "no longer listening for nodes");
                 self.changed = true;
@@ -76,7 +85,13 @@ impl Runner {
             | NodeEvent::Gossip(_)
             | NodeEvent::Kad(_)
             | NodeEvent::Mdns(_)
-            | NodeEvent::Ping(_) => {}
+            | NodeEvent::Ping(_)
+            | NodeEvent::Reach(_)
+            | NodeEvent::ReachForOthers(_)
+            | NodeEvent::Relay(_)
+            | NodeEvent::Relayed(_)
+            | NodeEvent::Dcutr(_) => {}
+            NodeEvent::Upnp(event) => self.on_upnp(&event),
             NodeEvent::Gate(never) => match never {},
         }
     }
@@ -178,12 +193,15 @@ impl Runner {
             return;
         }
         self.prove(peer);
-        // Only where it is seen to be, so that nobody can send this node to others' hosts.
+        if let Some(link) = self.connected.get_mut(&peer) {
+            link.relay = is_relay(&info.protocols);
+        }
+        // Only where it is seen to be, so that nobody can send this node to others' hosts; or at a relay, which would not
+        // know it if it were not there.
         for address in info.listen_addrs.into_iter().take(MAX_CLAIMED) {
             let (address, named) = split_peer(address);
-            if named.is_none_or(|named| named == peer)
-                && ip_of(&address).is_some_and(|ip| connection.ip == Some(ip))
-            {
+            let seen = ip_of(&address).is_some_and(|ip| connection.ip == Some(ip));
+            if named.is_none_or(|named| named == peer) && (seen || is_circuit(&address)) {
                 self.hear(peer, address, None);
             }
         }

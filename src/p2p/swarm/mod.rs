@@ -3,6 +3,7 @@
 
 mod dial;
 mod events;
+mod nat;
 
 use super::behaviour::Node;
 use super::book::Book;
@@ -20,6 +21,7 @@ use dial::{Dialing, Lookup};
 use futures::StreamExt;
 use libp2p::gossipsub::MessageAcceptance;
 use libp2p::{PeerId, Swarm};
+use nat::Nat;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -34,6 +36,8 @@ use tracing::{debug, info, warn};
 
 /// How often time passes.
 const TICK: Duration = Duration::from_millis(250);
+/// How long listeners may take to come up before anybody is dialed.
+const LISTEN_TIME: Duration = Duration::from_secs(2);
 /// How long to wait when bytes in the channel to the node's logic stop the next event.
 const BYTES_PAUSE: Duration = Duration::from_millis(5);
 /// How often the address book is written.
@@ -55,6 +59,8 @@ pub(super) struct Parts {
     pub(super) admin: mpsc::Receiver<Admin>,
     pub(super) status: watch::Sender<Arc<NetworkStatus>>,
     pub(super) outbound: usize,
+    pub(super) nat: bool,
+    pub(super) listens: bool,
 }
 
 /// The task.
@@ -74,6 +80,7 @@ pub(super) struct Runner {
     incoming: Incoming,
     outgoing: Outgoing,
     dialing: Dialing,
+    nat: Nat,
     lookups: JoinSet<Lookup>,
     saving: JoinSet<io::Result<()>>,
     to_save: BTreeMap<PathBuf, Vec<u8>>,
@@ -81,6 +88,9 @@ pub(super) struct Runner {
     /// The picture for the owner is out of date.
     changed: bool,
     saved: Instant,
+    started: Instant,
+    /// Listeners that were asked for.
+    listening: usize,
     random: u64,
 }
 
@@ -108,12 +118,15 @@ impl Runner {
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             dialing: Dialing::default(),
+            nat: Nat::new(parts.nat, parts.listens),
             lookups: JoinSet::new(),
             saving: JoinSet::new(),
             to_save: BTreeMap::new(),
             quiet: Quiet::default(),
             changed: true,
             saved: Instant::now(),
+            started: Instant::now(),
+            listening: 0,
             random: word(random),
         })
     }
@@ -121,11 +134,10 @@ impl Runner {
     /// Listens. One that is not there (no IPv6) is let pass if another is.
     pub(super) fn listen(&mut self, settings: &Settings) -> Result<(), StartError> {
         let mut failed = None;
-        let mut listening = 0;
         for at in &settings.listen {
             for multiaddr in [address::tcp(*at), address::quic(*at)] {
                 match self.swarm.listen_on(multiaddr) {
-                    Ok(_) => listening += 1,
+                    Ok(_) => self.listening += 1,
                     Err(error) => {
                         warn!(address = %at, %error, "cannot listen");
                         failed = Some(StartError::Listen { address: *at, reason: error.to_string() });
@@ -137,7 +149,7 @@ impl Runner {
             self.swarm.add_external_address(address::tcp(*at));
             self.swarm.add_external_address(address::quic(*at));
         }
-        failed.filter(|_| listening == 0).map_or(Ok(()), Err)
+        failed.filter(|_| self.listening == 0).map_or(Ok(()), Err)
     }
 
     /// Runs until the token is cancelled or the node's logic has ended.
@@ -198,7 +210,10 @@ impl Runner {
             debug!(%peer, "says nothing of this chain");
             let _ = self.swarm.disconnect_peer_id(peer);
         }
-        self.dial();
+        if self.is_listening() {
+            self.dial();
+        }
+        self.look_for_relay();
         if now.duration_since(self.saved) >= SAVE_EVERY {
             self.saved = now;
             self.save_book();
@@ -207,6 +222,12 @@ impl Runner {
         if std::mem::take(&mut self.changed) {
             self.tell_status();
         }
+    }
+
+    /// Whether listeners are up, or have had time. A dial from before would not go out from the port that others can reach,
+    /// so peers could not tell this node its address.
+    fn is_listening(&self) -> bool {
+        self.swarm.listeners().count() >= self.listening || self.started.elapsed() >= LISTEN_TIME
     }
 
     fn on_command(&mut self, command: Command) {
