@@ -46,6 +46,12 @@ pub enum InvalidShare {
     /// Check 4: the share target is not between the base's block target and the easiest for that base.
     #[error("its share target is outside what its base allows")]
     ShareTarget,
+    /// Check 4: the version is not the one in force for its base.
+    #[error("shares on its base have version {due}")]
+    Version {
+        /// The version that they have.
+        due: u32,
+    },
     /// Check 4: the height does not follow from the base.
     #[error("its height {0} does not follow from its base")]
     Height(Height),

@@ -8,7 +8,7 @@
 //! Here are the stages' types, the checks that need no chain, and the verdict on a header against its three targets.
 
 use crate::bitcoin_headers::BitcoinContext;
-use crate::params::{ChainId, ChainParams, MAX_MONEY, VERSION};
+use crate::params::{ChainId, ChainParams, MAX_MONEY};
 use crate::share::{COMMITMENT_OUTPUT_HEAD, Share, ShareId, header_id};
 use crate::target::{self, Target};
 use crate::units::Score;
@@ -160,11 +160,6 @@ fn check_fields(params: &ChainParams, share: &Share) -> Result<(), (&'static str
         return Err(("class", "not a payout class of this chain"));
     }
     Ok(())
-}
-
-/// Whether this code knows the rules that a share of this version obeys.
-pub const fn is_known_version(version: u32) -> bool {
-    version == VERSION
 }
 
 /// A share that has passed checks 3 to 6. They depend on its base and on Bitcoin headers only, so they hold on every

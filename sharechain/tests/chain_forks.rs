@@ -143,6 +143,7 @@ fn no_node_reorganises_by_itself_deeper_than_the_limit() {
         extend_by(&mut rig, depth, 1);
         let own = rig.chain.tip();
         let applied = rig.take(&heavy).expect("valid, and heavy enough to be kept");
+        assert_eq!(applied.too_deep.map(|too_deep| too_deep.depth), (!switches).then_some(depth));
         let block = applied.block.expect("a block");
         assert!(block.work > rig.chain.block(&own).expect("known").work, "the branch has more work");
         assert_eq!(applied.new_tip, switches);

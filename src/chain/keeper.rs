@@ -130,6 +130,7 @@ impl<S: ShareStore> Keeper<S> {
         events.extend(share.map(|share| ChainEvent::Share { share: Arc::new(share), source }));
         events.extend(applied.reorganisation.map(ChainEvent::Reorganised));
         events.extend(applied.too_deep.map(ChainEvent::TooDeep));
+        events.extend(applied.locked_in.map(ChainEvent::LockedIn));
         self.forget_headers()?;
         Ok(Finished { events, released: applied.released })
     }

@@ -16,7 +16,7 @@ pub use sharechain::store::Bodies;
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use sharechain::chain::{
-    BlockSummary, BranchIds, Draft, DraftError, GraftClaim, GraftError, GraftStatus, NotAdopted,
+    BlockSummary, BranchIds, Draft, DraftError, GraftClaim, GraftError, GraftStatus, LockedIn, NotAdopted,
     Reorganisation, Submission, TipClaim, TooDeep,
 };
 use sharechain::error::Refusal;
@@ -91,6 +91,8 @@ pub enum ChainEvent {
     Reorganised(Reorganisation),
     /// A branch with more work begins too deep to be followed without people.
     TooDeep(TooDeep),
+    /// Signal bits locked in at the tip.
+    LockedIn(LockedIn),
     /// A chain fetched from its middle took the place of the chain.
     Adopted {
         /// The tip that was left, or the chain id.

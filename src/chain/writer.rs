@@ -2,7 +2,7 @@
 
 use super::keeper::{Judged, Keeper};
 use super::{ChainEvent, ChainState, Command, OWN_MINERS, Reader, Reply, Taken, now};
-use sharechain::chain::{Reorganisation, Submission, TooDeep};
+use sharechain::chain::{LockedIn, Reorganisation, Submission, TooDeep};
 use sharechain::error::{Blame, Missing, Refusal};
 use sharechain::store::ShareStore;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -139,6 +139,13 @@ fn log_event(event: &ChainEvent) {
         ChainEvent::Adopted { from, tip, height } => {
             info!(%from, %tip, %height, "a chain fetched from its middle has taken the place of this node's");
         }
+        ChainEvent::LockedIn(LockedIn { bits, unknown: 0, active_from }) => {
+            info!(bits = format!("{bits:#x}"), %active_from, "signalled rules have locked in");
+        }
+        ChainEvent::LockedIn(LockedIn { unknown, active_from, .. }) => warn!(
+            bits = format!("{unknown:#x}"), %active_from,
+            "ALARM: rules have locked in that this release does not know; look for a newer one before they are in force"
+        ),
         ChainEvent::HeaderWanted(_) => {}
     }
 }

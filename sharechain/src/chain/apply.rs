@@ -3,6 +3,7 @@
 use super::judge::{Step, Submission};
 use super::prepare::ChangeSet;
 use super::tree::Place;
+use super::upgrades::LockedIn;
 use super::{BlockSummary, ShareChain};
 use crate::bitcoin_headers::{HeaderError, Inserted};
 use crate::error::{Missing, Refusal};
@@ -28,6 +29,8 @@ pub struct Applied {
     pub reorganisation: Option<Reorganisation>,
     /// A branch with more work that was not followed.
     pub too_deep: Option<TooDeep>,
+    /// Signal bits that locked in at the new tip.
+    pub locked_in: Option<LockedIn>,
     /// What waited for this and can be judged again.
     pub released: Vec<Submission>,
 }
@@ -90,6 +93,7 @@ impl ShareChain {
             applied.new_tip = true;
             applied.reorganisation = self.reorganisation(old_tip, place);
             self.tree.activate(place);
+            applied.locked_in = self.locking_in(place);
             self.shares.prune_below(self.oldest_share_kept());
             if !change.pruned.is_empty() {
                 self.desk.before_pruning(&self.params, &self.tree, place);

@@ -4,7 +4,7 @@ use super::{Selections, ShareChain};
 use crate::bitcoin_headers::{BitcoinContext, ContextError};
 use crate::coinbase::{self, CoinbaseInputs};
 use crate::owner::Owner;
-use crate::params::{ChainId, ChainParams, VERSION};
+use crate::params::{ChainId, ChainParams};
 use crate::payout::{self, Payouts};
 use crate::retarget::{RetargetInput, next_target};
 use crate::share::{CoinbaseLink, Commitment, ShareHeader, ShareId, Tag, includes_hash};
@@ -36,6 +36,8 @@ pub struct Draft {
     pub selections: Selections,
     retarget: Option<RetargetInput>,
     time: UnixTime,
+    version: u32,
+    signals: u32,
     includes_hash: [u8; 32],
 }
 
@@ -81,6 +83,7 @@ impl ShareChain {
         let includes = self.listable(time);
         let freshness = self.tree.get(parent).map(|block| block.freshness).unwrap_or_default();
         let base_target = self.base_target(base);
+        let (version, signals) = self.version_and_signals(base);
         Ok(Draft {
             parent: self.tree.id(parent),
             base: self.tree.id(base),
@@ -92,6 +95,8 @@ impl ShareChain {
             selections,
             retarget: self.retarget_input(parent),
             time,
+            version,
+            signals,
             includes_hash: includes_hash(&includes),
             includes: Arc::new(includes),
         })
@@ -132,8 +137,8 @@ impl Draft {
     fn commitment(&self, params: &ChainParams, choices: JobChoices) -> Commitment {
         let share_target = choices.share_target.clamp(self.base_target, self.easiest_share_target);
         Commitment {
-            version: VERSION,
-            signals: 0,
+            version: self.version,
+            signals: self.signals,
             bitcoin_height: self.context.height,
             coinbase_value: choices.coinbase_value,
             tag: choices.tag,

@@ -8,14 +8,15 @@ use crate::bitcoin_headers::{BitcoinContext, ContextError};
 use crate::coinbase::{self, CoinbaseInputs};
 use crate::error::{InvalidShare, Missing, Refusal};
 use crate::params::{
-    CHEAP_FORK_DEPTH, FUTURE_DROP, MAX_HEADER_TIME_AHEAD, MOST_EASIER_THAN_TIP, SHARE_FORK_DEPTH,
+    CHEAP_FORK_DEPTH, FUTURE_DROP, MAX_HEADER_TIME_AHEAD, MAX_REORG_DEPTH, MOST_EASIER_THAN_TIP,
+    SHARE_FORK_DEPTH,
 };
 use crate::payout::{self, Payouts};
 use crate::pool::Source;
 use crate::share::{CoinbaseLink, Commitment, Share, ShareId};
 use crate::target::Target;
 use crate::units::{BitcoinHeight, Height, UnixTime};
-use crate::verify::{Bound, VerifiedShare, is_known_version};
+use crate::verify::{Bound, VerifiedShare};
 
 /// Something to be judged: a share and, when it may be a share block, what it lists.
 #[derive(Clone, Debug)]
@@ -111,25 +112,45 @@ impl ShareChain {
 
     /// Those of checks 3 to 6 that are due at a level. What passed fewer than all must not come into the pool.
     pub(super) fn verify_at(&mut self, bound: Bound, level: Level) -> Result<VerifiedShare, Refusal> {
+        if let Some(share) = self.shared_verdict(&bound, level) {
+            return Ok(share);
+        }
         let result = self.check(&bound, level);
         if let Err(Refusal::Share(_)) = result {
             self.invalid.insert(bound.id());
         }
         let context = result?;
         let share_target = bound.share_target();
-        Ok(VerifiedShare::new(bound, share_target, context))
+        let share = VerifiedShare::new(bound, share_target, context);
+        if let Some(shared) = self.shared.as_ref().filter(|_| level == Level::Full) {
+            shared.insert(&share);
+        }
+        Ok(share)
+    }
+
+    /// The verdict of another chain, if this one knows all that it depends on.
+    fn shared_verdict(&self, bound: &Bound, level: Level) -> Option<VerifiedShare> {
+        let shared = self.shared.as_ref().filter(|_| level == Level::Full)?;
+        let share = bound.share();
+        self.tree.find(&share.commitment.base)?;
+        self.headers.get(&share.header.prev_block)?;
+        shared.share(&bound.id())
     }
 
     fn check(&mut self, bound: &Bound, level: Level) -> Result<BitcoinContext, Refusal> {
         let share = bound.share();
         let commitment = &share.commitment;
-        if !is_known_version(commitment.version) {
+        if !self.upgrades.knows(commitment.version) {
             return Err(Refusal::Waits(Missing::Version(commitment.version)));
         }
         if level != Level::Context {
             let base =
                 self.tree.find(&commitment.base).ok_or(Refusal::Waits(Missing::Base(commitment.base)))?;
             self.check_against_base(base, bound.share_target(), commitment.height).map_err(Refusal::Share)?;
+            let (due, _) = self.version_and_signals(base);
+            if level == Level::Full && commitment.version != due {
+                return Err(Refusal::Share(InvalidShare::Version { due }));
+            }
         }
         let context = self.headers.context(&share.header).map_err(|error| match error {
             ContextError::UnknownPrevBlock(hash) => Refusal::Waits(Missing::PrevBlock(hash)),
@@ -220,7 +241,12 @@ impl ShareChain {
     /// Whether a block would have less cumulative work than the tip's ancestor 120 blocks back. Unlike a share, it is
     /// kept however weak its base's branch still is: that is how a branch from a long split catches up.
     fn is_cheap_fork(&self, block: &Bound, grafted: Option<Grafted>) -> bool {
-        let Some(parent) = self.tree.find(&block.share().commitment.parent) else { return false };
+        let commitment = &block.share().commitment;
+        let Some(parent) = self.tree.find(&commitment.parent) else {
+            // Looking up what was due there would cost more than making it. No branch from there is followed anyway.
+            let deepest = self.height().saturating_sub(MAX_REORG_DEPTH);
+            return commitment.height < deepest && self.tree.find(&commitment.base).is_some();
+        };
         let rival = match grafted {
             None => self.tree.tip(),
             Some(grafted) if grafted.level != Level::Full => return true,

@@ -13,8 +13,10 @@ mod graft;
 mod judge;
 mod payouts;
 mod prepare;
+mod shared;
 mod summary;
 mod tree;
+mod upgrades;
 mod walk;
 
 pub use apply::{Applied, Reorganisation, TooDeep};
@@ -23,7 +25,9 @@ pub use graft::{GraftChange, GraftClaim, GraftError, GraftStatus, NotAdopted};
 pub use judge::{Step, Submission, fits};
 pub use payouts::{Ranking, Selections};
 pub use prepare::ChangeSet;
+pub use shared::SharedVerdicts;
 pub use summary::{BlockSummary, Freshness};
+pub use upgrades::{LockedIn, Upgrade, Upgrades};
 pub use walk::{BranchIds, MAX_LOCATOR, TipClaim};
 
 use crate::bitcoin_headers::HeaderTree;
@@ -54,6 +58,9 @@ pub struct ShareChain {
     synced: bool,
     graft: Option<Graft>,
     claimed: walk::Claimed,
+    shared: Option<SharedVerdicts>,
+    upgrades: Upgrades,
+    periods: upgrades::Periods,
 }
 
 impl ShareChain {
@@ -74,6 +81,9 @@ impl ShareChain {
             synced: false,
             graft: None,
             claimed: None,
+            shared: None,
+            upgrades: Upgrades::default(),
+            periods: upgrades::Periods::new(),
         }
     }
 
@@ -93,6 +103,12 @@ impl ShareChain {
         let tip = tip.and_then(|id| chain.tree.find(&id));
         chain.tree.activate(tip.unwrap_or(Place::Root));
         chain
+    }
+
+    /// The same chain, taking verdicts from these and adding its own to them. All that share them must be chains of the
+    /// same parameters.
+    pub fn with_shared_verdicts(self, shared: SharedVerdicts) -> Self {
+        Self { shared: Some(shared), ..self }
     }
 
     /// The parameters.

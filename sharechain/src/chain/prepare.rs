@@ -2,6 +2,7 @@
 
 use super::ShareChain;
 use super::graft::{Grafted, Level};
+use super::shared::BlockParts;
 use super::summary::{BlockSummary, Freshness};
 use super::tree::Place;
 use crate::error::{InvalidBlock, ListedProblem, Missing, Refusal};
@@ -244,7 +245,10 @@ impl ShareChain {
         work: Work,
         becomes_tip: bool,
     ) -> ChangeSet {
-        let own = Some(share).filter(|share| share.is_share());
+        let parts = match &self.shared {
+            Some(shared) => shared.block(position.id, position.height, || block_parts(share, listed)),
+            None => block_parts(share, listed),
+        };
         let commitment = &share.share().commitment;
         let summary = BlockSummary {
             id: share.id(),
@@ -256,25 +260,34 @@ impl ShareChain {
             bitcoin_height: commitment.bitcoin_height,
             prev_block: share.share().header.prev_block,
             freshness: self.freshness(position.parent).after(share.context(), position.height),
-            credits: Arc::new(BlockCredits {
-                lister: commitment.owner,
-                own: own.map(contribution),
-                listed: listed.iter().map(contribution).collect(),
-            }),
-            credited: Arc::new(own.into_iter().chain(listed).map(VerifiedShare::id).collect()),
+            credits: parts.credits,
+            credited: parts.credited,
         };
         let horizon = position.height.saturating_sub(self.params.kept_blocks());
         let graft = self.graft.and_then(|graft| graft.stem);
         ChangeSet {
-            block: Arc::new(ShareBlock {
-                share: share.share().clone(),
-                listed: listed.iter().map(|share| share.share().clone()).collect(),
-            }),
+            block: parts.block,
             tip: if becomes_tip { summary.id } else { self.tip() },
             summary,
             headers: self.unsaved_headers.clone(),
             pruned: if becomes_tip { self.tree.ids_below(horizon, graft) } else { Vec::new() },
         }
+    }
+}
+
+fn block_parts(share: &VerifiedShare, listed: &[VerifiedShare]) -> BlockParts {
+    let own = Some(share).filter(|share| share.is_share());
+    BlockParts {
+        block: Arc::new(ShareBlock {
+            share: share.share().clone(),
+            listed: listed.iter().map(|share| share.share().clone()).collect(),
+        }),
+        credits: Arc::new(BlockCredits {
+            lister: share.share().commitment.owner,
+            own: own.map(contribution),
+            listed: listed.iter().map(contribution).collect(),
+        }),
+        credited: Arc::new(own.into_iter().chain(listed).map(VerifiedShare::id).collect()),
     }
 }
 
