@@ -55,7 +55,7 @@ pub struct NodeArgs {
     /// Where the node's own HTTP interface listens, on loopback [default: 127.0.0.1:3380]
     #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_API")]
     pub api: Option<ListenAddr>,
-    /// Where other nodes connect, TCP and UDP alike; may be given again [default: 0.0.0.0:3338 and [::]:3338]
+    /// Where other nodes connect, TCP and UDP alike; may be given again [default: port 3338 of all addresses]
     #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_LISTEN", value_delimiter = ',')]
     pub listen: Vec<ListenAddr>,
     /// Admit no other nodes; this one still connects to others
