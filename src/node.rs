@@ -12,10 +12,16 @@
 //! | `stratum` | miners | candidates; Bitcoin blocks straight to `bitcoin` |
 //! | `finder` | candidates | submissions; found Bitcoin blocks to be kept |
 //! | `found` | submitted blocks and their outcomes | blocks on the disk until a bitcoind has them |
-//! | `health` | Bitcoin health | whether miners are served, the log |
+//! | `doors` | Bitcoin health, where the node stands beside its peers | whether miners are served, the log |
+//! | `network` | other nodes | events of theirs; carries out commands |
+//! | `peers` | the network's events, the chain's | commands, submissions, where the node stands |
+//! | `solutions` | found Bitcoin blocks of this node and of others | the network; blocks straight to `bitcoin` |
+//! | `peers-headers` | Bitcoin headers of peers | bitcoind |
 //! | `api` | requests on loopback | questions to the chain |
 //!
 //! Whichever task ends first ends the node.
+
+mod network;
 
 use crate::api;
 use crate::bitcoin::client::{BitcoinClient, Lookup, Timings, Upstream};
@@ -27,6 +33,8 @@ use crate::bitcoin::{MAX_HEADERS, client::Health};
 use crate::chain::open::OpenError;
 use crate::chain::{self, ChainHandle};
 use crate::config::{Bitcoind, Config};
+use crate::peers::driver::Footing;
+use crate::peers::status::NetworkStatus;
 use crate::store::{OpenStore, SledStore, StoreError};
 use crate::stratum::server::{self, Limits, Server};
 use crate::stratum::session::SessionConfig;
@@ -71,6 +79,10 @@ pub struct Node {
     pub stratum: Vec<SocketAddr>,
     /// Where the interface listens.
     pub api: SocketAddr,
+    /// Where the node stands beside its peers.
+    pub footing: watch::Receiver<Footing>,
+    /// The network between nodes as its owner sees it; none for a node that mines alone.
+    pub network: Option<watch::Receiver<Arc<NetworkStatus>>>,
     finder: Arc<Finder>,
     bitcoin: BitcoinClient,
     bitcoin_stop: CancellationToken,
@@ -101,7 +113,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
 }
 
 impl Node {
-    /// Starts a node on these back ends; returns when it serves miners.
+    /// Starts a node on these back ends; returns when it runs. Miners are let in when it is level with its peers.
     pub async fn start(
         config: &Config,
         upstreams: Vec<Upstream>,
@@ -152,7 +164,9 @@ impl Node {
         let (candidate_sender, candidates) = mpsc::channel(CANDIDATES);
         let series = Arc::new(SeriesRegister::default());
         let ids = Arc::new(JobIds::starting_at(random_u32()?));
-        let (open_sender, open) = watch::channel(true);
+        let neighbours = network::start(config, &chain, &bitcoin, &tasks)?;
+        let network = neighbours.port.as_ref().map(|port| port.status.clone());
+        let (open_sender, open) = watch::channel(neighbours.footing.borrow().ready);
         let server = Server {
             config: Arc::new(SessionConfig {
                 network: params.network,
@@ -186,9 +200,10 @@ impl Node {
         tasks.spawn_until_stop("clock", tick(chain.clone()));
         tasks.spawn("builder", builder.run(tasks.stop.child_token()));
         tasks.spawn("finder", finder.clone().run(candidates));
-        tasks.spawn_until_stop("health", follow_health(bitcoin.health(), open_sender));
+        let doors = Doors { health: bitcoin.health(), footing: neighbours.footing.clone(), open: open_sender };
+        tasks.spawn_until_stop("doors", doors.keep());
         tasks.spawn("stratum", server.run(miners, tasks.stop.child_token()));
-        tasks.spawn("api", api::serve(api, Arc::new(chain.clone()), None, tasks.stop.child_token()));
+        tasks.spawn("api", api::serve(api, Arc::new(chain.clone()), neighbours.port, tasks.stop.child_token()));
         unless_started.0.disarm();
         unless_started.1.disarm();
         Ok(Self {
@@ -197,6 +212,8 @@ impl Node {
             chain,
             stratum,
             api: api_address,
+            footing: neighbours.footing,
+            network,
             finder,
             bitcoin,
             writer,
@@ -390,20 +407,37 @@ async fn tick(chain: ChainHandle) {
     }
 }
 
-/// Closes the door to miners while no bitcoind has given anything to mine on for too long.
-async fn follow_health(mut health: watch::Receiver<Health>, open: watch::Sender<bool>) {
-    loop {
-        let leave = health.borrow_and_update().miners_should_leave;
-        let changed = open.send_if_modified(|open| core::mem::replace(open, !leave) == leave);
-        match (changed, leave) {
-            (true, true) => {
-                error!("no bitcoind has answered for too long: miners are sent away until one does")
+/// Whether miners are let in: once the node is level with its peers, and not while no bitcoind has given anything to
+/// mine on for too long.
+struct Doors {
+    health: watch::Receiver<Health>,
+    footing: watch::Receiver<Footing>,
+    open: watch::Sender<bool>,
+}
+
+impl Doors {
+    async fn keep(mut self) {
+        loop {
+            let is_silent = self.health.borrow_and_update().miners_should_leave;
+            let is_ready = self.footing.borrow_and_update().ready;
+            let should = is_ready && !is_silent;
+            let changed = self.open.send_if_modified(|open| core::mem::replace(open, should) != should);
+            match (changed, is_silent) {
+                (true, true) => {
+                    error!("no bitcoind has answered for too long: miners are sent away until one does")
+                }
+                (true, false) => info!("miners are served"),
+                (false, _) => {}
             }
-            (true, false) => info!("a bitcoind answers again: miners are served"),
-            (false, _) => {}
-        }
-        if health.changed().await.is_err() {
-            return;
+            // A node that mines alone has nobody who would tell.
+            let is_alone = self.footing.has_changed().is_err();
+            let news = tokio::select! {
+                changed = self.health.changed() => changed,
+                changed = self.footing.changed(), if !is_alone => changed,
+            };
+            if news.is_err() {
+                return;
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What the logic asks of the chain, carried out: at once on a keeper (the simulator and tests do that), or by the
-//! writer's handle (see `super::driver`); and what others do to the chain, as the logic wants to hear of it.
+//! writer's handle (see [`super::driver`]); and what others do to the chain, as the logic wants to hear of it.
 
 use super::io::{Branch, ChainAnswer, ChainRequest, Look, News, Stands};
 use crate::chain::{ChainEvent, Keeper, OWN_MINERS};
@@ -117,7 +117,6 @@ pub fn news(event: &ChainEvent, bodies: &Bodies) -> Option<News> {
         ChainEvent::Block { .. }
         | ChainEvent::Reorganised(_)
         | ChainEvent::TooDeep(_)
-        | ChainEvent::LockedIn(_)
         | ChainEvent::Adopted { .. }
         | ChainEvent::HeaderWanted(_) => None,
     }

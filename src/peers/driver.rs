@@ -13,6 +13,7 @@ use crate::chain::{ChainHandle, Stopped, now};
 use bitcoin::block::Header;
 use sharechain::params::ChainParams;
 use sharechain::verify::Bound;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
@@ -67,15 +68,14 @@ impl Footing {
 /// Runs the logic until `stop`, or until the network or the chain ends.
 pub async fn run(parts: Parts, stop: CancellationToken) {
     let (results, mut done) = mpsc::channel(RESULTS);
-    // Unbounded so that the logic never waits; how much it asks for at a time it bounds itself.
-    let (requests, asked) = mpsc::unbounded_channel();
+    let (requests, asked) = mpsc::channel(1);
     let begun = Instant::now();
     let clocks = move || Now { since_start: begun.elapsed(), clock: now() };
     let state = *parts.chain.state().borrow();
     let mut driver = Driver {
         peers: Peers::new(&parts.params, state, parts.expects_peers, clocks()),
         results: results.clone(),
-        requests,
+        requests: VecDeque::new(),
         logged: None,
         parts,
     };
@@ -83,18 +83,22 @@ pub async fn run(parts: Parts, stop: CancellationToken) {
     let ended = tokio::select! {
         () = stop.cancelled() => return,
         result = carrier => result,
-        result = driver.run(&mut done, clocks) => result,
+        result = driver.run(&mut done, &requests, clocks) => result,
     };
     if ended.is_err() {
         debug!("the share chain has stopped, and so have the peers");
     }
 }
 
+type Request = (ChainToken, ChainRequest);
+
 struct Driver {
     parts: Parts,
     peers: Peers,
     results: mpsc::Sender<Input>,
-    requests: mpsc::UnboundedSender<(ChainToken, ChainRequest)>,
+    /// Requests that wait for those before them. The loop must not wait for the chain, and how much is asked of it at a
+    /// time the logic bounds itself.
+    requests: VecDeque<Request>,
     /// When the progress of a sync was last logged.
     logged: Option<Instant>,
 }
@@ -103,6 +107,7 @@ impl Driver {
     async fn run(
         &mut self,
         done: &mut mpsc::Receiver<Input>,
+        requests: &mpsc::Sender<Request>,
         clocks: impl Fn() -> Now,
     ) -> Result<(), Stopped> {
         let mut happened = self.parts.chain.events();
@@ -112,6 +117,13 @@ impl Driver {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let input = tokio::select! {
+                permit = requests.reserve(), if !self.requests.is_empty() => {
+                    let permit = permit.map_err(|_| Stopped)?;
+                    if let Some(request) = self.requests.pop_front() {
+                        permit.send(request);
+                    }
+                    continue;
+                }
                 event = self.parts.events.recv() => match event {
                     Some(event) if solutions::is_ours(&event) => {
                         self.hand_over(event).await?;
@@ -162,9 +174,7 @@ impl Driver {
         match output {
             Output::Network(command) => self.command(command).await?,
             Output::Bind(job) => self.bind(job),
-            Output::Chain { token, request } => {
-                self.requests.send((token, request)).map_err(|_| Stopped)?;
-            }
+            Output::Chain { token, request } => self.requests.push_back((token, request)),
             Output::Serve { token, question } => self.serve(token, question),
             // What does not fit will be heard of again.
             Output::BitcoinHeaders(headers) => drop(self.parts.headers.try_send(headers)),
@@ -267,7 +277,7 @@ async fn answer(chain: &ChainHandle, question: Question) -> Option<Vec<u8>> {
 /// Carries requests out one after the other, until there can be none any more or the chain stops.
 async fn carry_out_all(
     chain: ChainHandle,
-    mut requests: mpsc::UnboundedReceiver<(ChainToken, ChainRequest)>,
+    mut requests: mpsc::Receiver<Request>,
     results: mpsc::Sender<Input>,
 ) -> Result<(), Stopped> {
     while let Some((token, request)) = requests.recv().await {

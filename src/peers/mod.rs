@@ -15,6 +15,7 @@ pub mod bucket;
 pub mod carry;
 pub mod conduct;
 mod desk;
+pub mod driver;
 pub mod io;
 pub mod link;
 mod relay;

@@ -6,7 +6,7 @@ mod crash;
 mod crew;
 mod hand;
 mod outage;
-mod process;
+pub(crate) mod process;
 mod races;
 mod reorganised;
 mod setup;

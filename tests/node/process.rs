@@ -23,7 +23,11 @@ impl Process {
     /// Starts it on free ports with these further arguments.
     pub(crate) fn start(program: &Program, more: &[&str]) -> Self {
         let fixed = ["run", "--log-format", "json", "--stratum", "127.0.0.1:0", "--api", "127.0.0.1:0"];
-        let mut command = program.command(&[&fixed[..], more].concat());
+        Self::spawn(program.command(&[&fixed[..], more].concat()))
+    }
+
+    /// Starts this command, which is to log as JSON.
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("started");
         let log = BufReader::new(child.stderr.take().expect("piped"));
         let (sender, lines) = channel();
@@ -65,6 +69,11 @@ impl Process {
         let text = line["message"].as_str().expect("text");
         let (_, rest) = text.split_once("stratum+tcp://").expect("just seen");
         rest.split([',', ':']).take(2).collect::<Vec<_>>().join(":").parse().expect("an address")
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends it a signal by name.
