@@ -1,0 +1,141 @@
+//! A long chain of real share blocks in a store, mined at targets of a few hashes: what a newcomer fetches.
+
+#![allow(dead_code, reason = "the bench and the tests use parts of it")]
+
+use bitcoin::block::Version;
+use bitcoin::{CompactTarget, Script};
+use commonwork::store::OpenStore;
+use sharechain::bitcoin_headers::HeaderTree;
+use sharechain::chain::{ChangeSet, Draft, JobChoices, ShareChain, Submission};
+use sharechain::owner::Owner;
+use sharechain::params::{ChainParams, Network, embedded_genesis};
+use sharechain::pool::Source;
+use sharechain::share::{Share, ShareHeader, Tag};
+use sharechain::store::ShareStore;
+use sharechain::target::Target;
+use sharechain::units::{BitcoinHeight, UnixTime};
+use sharechain::verify::Bound;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Shares that a block lists; it is the 32nd itself.
+pub(crate) const LISTED: u64 = 31;
+const OWNERS: u64 = 200;
+/// So hard that the reward window is as long as it may be.
+const NETWORK_BITS: u32 = 0x1d00_ffff;
+const VALUE: u64 = 5_000_000_000;
+
+/// The easiest targets there are: a share takes one hash or two, a block 32 times as many.
+pub(crate) fn params() -> ChainParams {
+    ChainParams {
+        name: "first sync".into(),
+        network: Network::Embedded { bits: NETWORK_BITS },
+        first_bitcoin_block: (BitcoinHeight(0), embedded_genesis(NETWORK_BITS).block_hash()),
+        easiest_block_target: Target::MAX.harder_by(48).to_compact(),
+        ..ChainParams::main()
+    }
+}
+
+/// Mines a chain on the embedded network that ends now, and saves it where a node with this data folder looks for it.
+pub(crate) fn make_chain(params: &ChainParams, folder: &Path, blocks: u32) {
+    let path = folder.join("embedded/sharechain");
+    fs::create_dir_all(&path).expect("made");
+    let open = OpenStore { path: &path, params, move_corrupt_aside: false };
+    let mut store = open.open().expect("an empty store").store;
+    store.commit_headers(&[(BitcoinHeight(0), embedded_genesis(NETWORK_BITS))]).expect("room on the disk");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let start = u32::try_from(since).expect("before 2106") - 30 * (blocks + 1);
+    let mut maker = Maker::new(params, UnixTime(start));
+    for _ in 0..blocks {
+        let block = maker.block();
+        store.write(&block).expect("room on the disk");
+    }
+    store.flush().expect("room on the disk");
+}
+
+/// A node without a store or a network that mines by itself, as fast as it likes.
+pub(crate) struct Maker {
+    pub(crate) chain: ShareChain,
+    /// Its clock.
+    pub(crate) now: UnixTime,
+    jobs: u64,
+}
+
+impl Maker {
+    pub(crate) fn new(params: &ChainParams, now: UnixTime) -> Self {
+        let headers = HeaderTree::new(params, &[embedded_genesis(NETWORK_BITS)]).expect("the first block");
+        Self { chain: ShareChain::new(params.clone(), headers), now, jobs: 0 }
+    }
+
+    /// Mines 31 shares on the tip, and the block that lists them 30 s later.
+    pub(crate) fn block(&mut self) -> ChangeSet {
+        let draft = self.draft();
+        let shares: Vec<Bound> = (0..LISTED).map(|_| self.share(&draft, false, |_| ())).collect();
+        for share in shares {
+            let step = self.chain.judge(&Submission::share(share, Source(0)), self.now).expect("valid");
+            self.chain.apply(step);
+        }
+        self.now = self.now.saturating_add(30);
+        let draft = self.draft();
+        let block = self.share(&draft, true, |_| ());
+        let submission = Submission::block(block, draft.includes.to_vec(), Source(0));
+        let step = self.chain.judge(&submission, self.now).expect("valid");
+        let change = step.block.clone().expect("a block");
+        assert!(self.chain.apply(step).new_tip);
+        change
+    }
+
+    pub(crate) fn draft(&mut self) -> Draft {
+        let (header, now) = (self.header(), self.now);
+        self.chain.draft(&header, now).expect("the genesis block is known")
+    }
+
+    fn header(&self) -> ShareHeader {
+        ShareHeader {
+            version: Version::from_consensus(0x2000_0000),
+            prev_block: self.chain.headers().best().hash,
+            time: self.now.0,
+            bits: CompactTarget::from_consensus(NETWORK_BITS),
+            nonce: 0,
+        }
+    }
+
+    /// A share with twelve steps to the merkle root, as on a busy Bitcoin; a block or certainly none. `edit` changes it
+    /// before it is mined, so that its work binds the change.
+    pub(crate) fn share(&mut self, draft: &Draft, block: bool, edit: impl FnOnce(&mut Share)) -> Bound {
+        self.jobs += 1;
+        let choices = JobChoices {
+            coinbase_value: VALUE,
+            tag: Tag::pushing(format!("/bench/{:010}", self.jobs).as_bytes()).expect("short"),
+            witness_commitment: [3; 32],
+            share_target: draft.easiest_share_target,
+            owner: owner(self.jobs % OWNERS),
+            class: 11,
+        };
+        let made = draft.make(self.chain.params(), self.chain.id(), choices).expect("a class");
+        let mut share = Share {
+            header: self.header(),
+            extranonce: [0; 12],
+            branch: (1..=12).map(|step| [step; 32]).collect(),
+            link: made.link,
+            commitment: made.commitment,
+        };
+        edit(&mut share);
+        loop {
+            let bound = Bound::new(self.chain.params(), self.chain.id(), Arc::new(share.clone()));
+            match bound {
+                Ok(bound) if bound.is_share() && bound.block_target().is_some() == block => return bound,
+                _ => share.header.nonce += 1,
+            }
+        }
+    }
+}
+
+fn owner(n: u64) -> Owner {
+    let mut script = [0; 34];
+    script[..2].copy_from_slice(&[0x51, 0x20]);
+    script[2..10].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    Owner::new(Script::from_bytes(&script)).expect("P2TR")
+}
