@@ -117,6 +117,7 @@ pub fn news(event: &ChainEvent, bodies: &Bodies) -> Option<News> {
         ChainEvent::Block { .. }
         | ChainEvent::Reorganised(_)
         | ChainEvent::TooDeep(_)
+        | ChainEvent::LockedIn(_)
         | ChainEvent::Adopted { .. }
         | ChainEvent::HeaderWanted(_) => None,
     }
