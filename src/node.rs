@@ -79,6 +79,8 @@ pub struct Node {
     pub stratum: Vec<SocketAddr>,
     /// Where the interface listens.
     pub api: SocketAddr,
+    /// Whether miners are let in.
+    pub serving: watch::Receiver<bool>,
     /// Where the node stands beside its peers.
     pub footing: watch::Receiver<Footing>,
     /// The network between nodes as its owner sees it; none for a node that mines alone.
@@ -176,7 +178,7 @@ impl Node {
             }),
             work: series.clone(),
             outbox: Outbox { blocks: finder.clone(), shares: candidate_sender },
-            open,
+            open: open.clone(),
             sessions: Sessions::new(random_u32()?, MAX_SESSIONS),
             limits: Limits::default(),
         };
@@ -200,10 +202,14 @@ impl Node {
         tasks.spawn_until_stop("clock", tick(chain.clone()));
         tasks.spawn("builder", builder.run(tasks.stop.child_token()));
         tasks.spawn("finder", finder.clone().run(candidates));
-        let doors = Doors { health: bitcoin.health(), footing: neighbours.footing.clone(), open: open_sender };
+        let doors =
+            Doors { health: bitcoin.health(), footing: neighbours.footing.clone(), open: open_sender };
         tasks.spawn_until_stop("doors", doors.keep());
         tasks.spawn("stratum", server.run(miners, tasks.stop.child_token()));
-        tasks.spawn("api", api::serve(api, Arc::new(chain.clone()), neighbours.port, tasks.stop.child_token()));
+        tasks.spawn(
+            "api",
+            api::serve(api, Arc::new(chain.clone()), neighbours.port, tasks.stop.child_token()),
+        );
         unless_started.0.disarm();
         unless_started.1.disarm();
         Ok(Self {
@@ -212,6 +218,7 @@ impl Node {
             chain,
             stratum,
             api: api_address,
+            serving: open,
             footing: neighbours.footing,
             network,
             finder,

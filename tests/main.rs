@@ -6,6 +6,7 @@ mod cli;
 mod hosts;
 mod node;
 mod p2p;
+mod pool;
 mod store;
 mod stratum;
 mod support;

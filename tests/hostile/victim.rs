@@ -48,7 +48,7 @@ impl Victim {
         });
         let stratum = wait_for("stratum", || {
             let log = log.lock().expect("whole");
-            
+
             log.iter().filter_map(|line| line["message"].as_str()).find_map(|message| {
                 let (_, rest) = message.split_once("stratum+tcp://")?;
                 Some(rest.split([',', ' ']).next()?.to_owned())

@@ -19,7 +19,7 @@ use world::{HOME, SIDE, World};
 fn params() -> ChainParams {
     ChainParams {
         name: "hosts".into(),
-        easiest_block_target: Target::MAX.harder_by(2_000).to_compact(),
+        easiest_block_target: Target::MAX.harder_by(40_000).to_compact(),
         shares_per_block: 8,
         spacing: 1,
         retarget_constant: 42,
@@ -121,8 +121,8 @@ fn a_node_that_joins_late_has_the_same_chain_and_mines_on_it() {
     site.reach(&hosts[0], 60);
     // It knows the second node only.
     let mut late = site.node(3, &[2]);
-    late.process.until_it_says("level with the peers");
     site.wait_for_stratum(&mut late);
+    late.process.until_it_says("level with the peers");
     site.mine(&mut late, &owner(3), 15);
     let joined = site.height(&late);
     assert!(joined >= 60, "miners were let in at height {joined}");

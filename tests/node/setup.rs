@@ -8,9 +8,11 @@ use commonwork::bitcoin::endpoint::{Credentials, Endpoint};
 use commonwork::bitcoin::rpc::{BitcoindRpc, Patience};
 use commonwork::bitcoin::submit::BlockOutcome;
 use commonwork::chain::read::FoundShare;
-use commonwork::config::{Config, Place};
+use commonwork::config::{Config, PeerConfig, Place};
 use commonwork::miner::{Miner, MinerConfig};
 use commonwork::node::{Node, NodeOptions};
+use commonwork::peers::io::Standing;
+use commonwork::peers::status::NetworkStatus;
 use commonwork::work::builder::Pace;
 use serde_json::Value;
 use sharechain::owner::Owner;
@@ -110,6 +112,30 @@ impl TestNode {
         upstreams: Vec<Upstream>,
         options: NodeOptions,
     ) -> Self {
+        Self::start_among(folder, params, (upstreams, options), None).await
+    }
+
+    /// A node among others, that connects to these addresses.
+    pub(crate) async fn join(params: ChainParams, upstreams: Vec<Upstream>, peers: &[String]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the node");
+        let p2p = PeerConfig {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+            external: Vec::new(),
+            peers: peers.iter().map(|peer| peer.parse().expect("an address")).collect(),
+            mdns: false,
+            max_inbound: None,
+            outbound: None,
+            relay: false,
+        };
+        Self::start_among(folder, params, (upstreams, quick()), Some(p2p)).await
+    }
+
+    async fn start_among(
+        folder: tempfile::TempDir,
+        params: ChainParams,
+        (upstreams, options): (Vec<Upstream>, NodeOptions),
+        p2p: Option<PeerConfig>,
+    ) -> Self {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let place = Place {
             params: params.clone(),
@@ -123,11 +149,31 @@ impl TestNode {
             stratum: vec![any_port],
             address: None,
             api: any_port,
-            p2p: None,
+            p2p,
             move_corrupt_store_aside: false,
         };
         let node = Node::start(&config, upstreams, options).await.expect("the node starts");
         Self { found: node.found(), outcomes: node.outcomes(), node, params, folder }
+    }
+
+    /// Where other nodes reach it.
+    pub(crate) async fn address(&self) -> String {
+        let mut network = self.node.network.clone().expect("a node among others");
+        let is_there = |status: &Arc<NetworkStatus>| status.addresses.iter().any(|a| a.contains("/tcp/"));
+        let status = tokio::time::timeout(PATIENCE, network.wait_for(is_there)).await;
+        let status = status.expect("it listens in time").expect("the node runs").clone();
+        let address = status.addresses.iter().find(|address| address.contains("/tcp/"));
+        format!("{}/p2p/{}", address.expect("just seen"), status.id)
+    }
+
+    /// Waits until it is level with its peers and lets miners in.
+    pub(crate) async fn level(&self) {
+        let mut footing = self.node.footing.clone();
+        let level = footing.wait_for(|footing| footing.standing == Standing::Current);
+        tokio::time::timeout(PATIENCE, level).await.expect("level in time").expect("the node runs");
+        let mut serving = self.node.serving.clone();
+        let serves = serving.wait_for(|serves| *serves);
+        tokio::time::timeout(PATIENCE, serves).await.expect("open in time").expect("the node runs");
     }
 
     /// A miner for this owner.
