@@ -230,7 +230,8 @@ impl Driver {
                     self.logged = Some(Instant::now());
                     let Progress { blocks, of, shares_a_second, left, .. } = *progress;
                     let left = left.map(|left| left.as_secs());
-                    info!(blocks, of, shares_a_second, seconds_left = left, "syncing");
+                    let bar = bar(blocks, of);
+                    info!(blocks, of, shares_a_second, seconds_left = left, "syncing {bar}");
                 }
             }
             Notice::Banned { peer, seconds, reason } => {
@@ -252,6 +253,13 @@ impl Driver {
             }
         }
     }
+}
+
+/// How far something is, for people.
+fn bar(done: u32, of: u32) -> String {
+    const WIDTH: u64 = 30;
+    let filled = (WIDTH * u64::from(done)).checked_div(of.into()).unwrap_or(WIDTH).min(WIDTH);
+    (0..WIDTH).map(|at| if at < filled { '#' } else { '.' }).collect()
 }
 
 /// The answer to a peer's question; none where the disk or the chain does not give it.
@@ -317,4 +325,17 @@ async fn carry_out(chain: &ChainHandle, request: ChainRequest) -> Result<ChainAn
         }
         ChainRequest::Look(look) => chain.read(move |reader| look_up(reader.chain, look)).await?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bar;
+
+    #[test]
+    fn bars_are_as_long_as_what_is_done() {
+        assert_eq!(bar(0, 7), ".".repeat(30));
+        assert_eq!(bar(20_288, 40_576), format!("{}{}", "#".repeat(15), ".".repeat(15)));
+        assert_eq!(bar(u32::MAX, u32::MAX), "#".repeat(30));
+        assert_eq!(bar(3, 0), "#".repeat(30));
+    }
 }

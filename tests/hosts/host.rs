@@ -177,13 +177,7 @@ impl Block {
 }
 
 impl Host {
-    /// Stops the miner and ends the node without a warning.
-    pub(crate) fn kill(&mut self) {
-        self.stop_miner();
-        self.process.kill();
-    }
-
-    pub(crate) fn stop_miner(&mut self) {
+    fn stop_miner(&mut self) {
         if let Some(mut miner) = self.miner.take() {
             let _ = miner.kill();
             let _ = miner.wait();

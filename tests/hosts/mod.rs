@@ -145,7 +145,9 @@ fn a_node_that_is_killed_in_its_first_sync_goes_on_where_it_was() {
     long_chain::make_chain(&site.params, &site.data(1), BLOCKS);
     let _old = site.node(1, &[]);
     let mut new = site.node(2, &[1]);
-    let synced = |line: &serde_json::Value| line["blocks"].as_u64().filter(|_| line["message"] == "syncing");
+    let says_sync =
+        |line: &serde_json::Value| line["message"].as_str().is_some_and(|text| text.starts_with("syncing"));
+    let synced = |line: &serde_json::Value| line["blocks"].as_u64().filter(|_| says_sync(line));
     let at_kill =
         new.process.until("a third", |line| synced(line).filter(|blocks| *blocks > u64::from(BLOCKS) / 3));
     new.process.kill();

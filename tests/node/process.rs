@@ -71,11 +71,6 @@ impl Process {
         rest.split([',', ':']).take(2).collect::<Vec<_>>().join(":").parse().expect("an address")
     }
 
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends it a signal by name.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
