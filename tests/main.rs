@@ -3,6 +3,7 @@
 mod api;
 mod bitcoind;
 mod cli;
+mod fuzz;
 mod hosts;
 mod node;
 mod p2p;

@@ -22,7 +22,7 @@ pub(super) fn encode(addresses: &[Multiaddr]) -> Vec<u8> {
 }
 
 /// Reads an answer; none if it is not exactly one. Addresses that nobody can dial are left out.
-pub(super) fn decode(bytes: &[u8]) -> Option<Vec<(PeerId, Multiaddr)>> {
+pub fn decode(bytes: &[u8]) -> Option<Vec<(PeerId, Multiaddr)>> {
     let (count, mut rest) = bytes.split_first()?;
     if usize::from(*count) > MAX_TOLD {
         return None;

@@ -12,7 +12,7 @@ mod clock;
 mod configured;
 mod connected;
 mod disk;
-mod exchange;
+pub mod exchange;
 mod gate;
 mod gossip;
 mod identity;

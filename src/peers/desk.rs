@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Gossiped messages of one peer in a row.
-const MESSAGES_AT_ONCE: u64 = 1_000;
+pub(super) const MESSAGES_AT_ONCE: u64 = 1_000;
 /// And each second: fifty times what a whole pool says.
 const MESSAGES_A_SECOND: u64 = 50;
 /// Questions of one peer in a row.
@@ -250,6 +250,12 @@ impl Desk {
 
     pub(super) fn is_resting(&self, peer: Peer) -> bool {
         self.peers.get(&peer).is_none_or(|remote| remote.rests_until > self.time())
+    }
+
+    /// Whether nothing is under way.
+    #[cfg(test)]
+    pub(in crate::peers) fn is_idle(&self) -> bool {
+        self.asks.is_empty() && self.binds.is_empty() && self.requests.is_empty()
     }
 
     /// The points that a peer has now.

@@ -3,6 +3,7 @@
 pub(crate) mod bitcoind;
 pub(crate) mod block;
 pub(crate) mod chain_file;
+pub(crate) mod decoders;
 pub(crate) mod jobs;
 pub(crate) mod long_chain;
 #[path = "../../sharechain/tests/support/mod.rs"]
