@@ -153,7 +153,8 @@ fn a_node_that_is_killed_in_its_first_sync_goes_on_where_it_was() {
     new.process.kill();
     let mut new = site.node(2, &[1]);
     let first = new.process.until("where it begins", |line| {
-        (line["message"] == "share chain loaded").then(|| line["height"].as_u64().expect("a height"))
+        let height = line["height"].as_str().filter(|_| line["message"] == "share chain loaded")?;
+        Some(height.parse::<u64>().expect("a height"))
     });
     new.process.until_it_says("level with the peers");
     assert!(at_kill < u64::from(BLOCKS), "it was killed too late");
