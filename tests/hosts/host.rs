@@ -2,7 +2,7 @@
 
 use super::world::{HOME, World};
 use crate::node::process::Process;
-use crate::support::bitcoind::{BitcoinD, wait_for};
+use crate::support::bitcoind::BitcoinD;
 use commonwork::address::address_of;
 use serde_json::Value;
 use sharechain::owner::Owner;
@@ -10,6 +10,7 @@ use sharechain::params::ChainParams;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_commonwork");
 /// Where nodes listen for each other.
@@ -92,23 +93,23 @@ impl Site {
     }
 
     pub(crate) fn height(&self, host: &Host) -> u64 {
-        self.ask(host, &["chain", "tip"])["tip"]["height"].as_u64().expect("a height")
+        self.ask(host, &["chain", "tip"])["tip"]["height"].as_u64().unwrap_or(0)
     }
 
     pub(crate) fn tip(&self, host: &Host) -> String {
-        self.ask(host, &["chain", "tip"])["tip"]["id"].as_str().expect("an id").to_owned()
+        self.ask(host, &["chain", "tip"])["tip"]["id"].as_str().unwrap_or("none").to_owned()
     }
 
     /// Waits until a host's node is at this height or above.
     pub(crate) fn reach(&self, host: &Host, height: u64) {
-        wait_for(&format!("height {height} on host {}", host.number), || {
+        until(&format!("height {height} on host {}", host.number), || {
             (self.height(host) >= height).then_some(())
         });
     }
 
     /// Waits until all of them have the same tip, and gives it.
     pub(crate) fn agree(&self, hosts: &[&Host]) -> String {
-        wait_for("the nodes to agree", || {
+        until("the nodes to agree", || {
             let tips: Vec<String> = hosts.iter().map(|host| self.tip(host)).collect();
             tips.windows(2).all(|pair| pair[0] == pair[1]).then(|| tips[0].clone())
         })
@@ -137,6 +138,18 @@ impl Site {
     /// An owner as exports name it.
     pub(crate) fn owner(&self, owner: &Owner) -> String {
         owner.script().to_hex_string()
+    }
+}
+
+/// Asks again and again until there is an answer, for as long as some dozen share blocks take on a busy machine.
+fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(300);
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waiting for {what}");
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 

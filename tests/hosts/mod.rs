@@ -15,15 +15,16 @@ use sharechain::target::Target;
 use std::collections::{BTreeMap, BTreeSet};
 use world::{HOME, SIDE, World};
 
-/// Share blocks every second at what a test's processor can do, and none of them a Bitcoin block.
-fn params() -> ChainParams {
+/// A share block every so many seconds at what a test's processor can do, and none of them a Bitcoin block.
+fn params(spacing: u32) -> ChainParams {
     ChainParams {
         name: "hosts".into(),
-        easiest_block_target: Target::MAX.harder_by(40_000).to_compact(),
+        easiest_block_target: Target::MAX.harder_by(40_000 * spacing).to_compact(),
         shares_per_block: 8,
-        spacing: 1,
-        retarget_constant: 42,
-        stall_relief: 20,
+        spacing,
+        // The main chain's 1248 s and 600 s for a spacing of 30 s.
+        retarget_constant: 42 * spacing,
+        stall_relief: 20 * spacing,
         base_depth: 16,
         payout_interval: 1,
         ..ChainParams::signet()
@@ -37,9 +38,9 @@ fn daemon() -> BitcoinD {
     BitcoinD::start(Chain::Signet, Options { zmq: false, arguments: own.into_iter().chain(hosts).collect() })
 }
 
-fn site(hosts: u32) -> Option<Site> {
+fn site(hosts: u32, spacing: u32) -> Option<Site> {
     let world = World::new(hosts)?;
-    Some(Site::new(world, Some(daemon()), params()))
+    Some(Site::new(world, Some(daemon()), params(spacing)))
 }
 
 /// Starts these hosts' nodes, each of which knows the first, with miners.
@@ -63,11 +64,13 @@ fn credited(chain: &BTreeMap<u64, host::Block>) -> BTreeSet<&str> {
 
 //   1 ─ 2 ┊ 3 ─ 4 ─ 5      cut for 10 share blocks and more on each side
 //   └───────┴───────┘      healed: one chain within 10 more, and everybody is paid
+// Connections that a cut has broken come back after some seconds, whatever the spacing, so share blocks are slower here
+// than elsewhere in the tests; ten of the main chain's take five minutes.
 #[test]
 fn a_partition_heals_within_ten_blocks_and_no_share_stays_unpaid() {
-    let Some(mut site) = site(5) else { return };
+    let Some(mut site) = site(5, 3) else { return };
     let hosts = crew(&site, 5);
-    site.reach(&hosts[0], 30);
+    site.reach(&hosts[0], 5);
     site.agree(&hosts.iter().collect::<Vec<_>>());
     site.world.cut(&[&[1, 2], &[3, 4, 5]]);
     let start = hosts.iter().map(|host| site.height(host)).max().expect("five");
@@ -99,7 +102,7 @@ fn a_partition_heals_within_ten_blocks_and_no_share_stays_unpaid() {
 
 #[test]
 fn long_delays_and_losses_split_nothing() {
-    let Some(mut site) = site(3) else { return };
+    let Some(mut site) = site(3, 1) else { return };
     site.world.delay(200);
     site.world.lose(2);
     let hosts = crew(&site, 3);
@@ -116,7 +119,7 @@ fn long_delays_and_losses_split_nothing() {
 
 #[test]
 fn a_node_that_joins_late_has_the_same_chain_and_mines_on_it() {
-    let Some(site) = site(3) else { return };
+    let Some(site) = site(3, 1) else { return };
     let hosts = crew(&site, 2);
     site.reach(&hosts[0], 60);
     // It knows the second node only.
