@@ -13,8 +13,8 @@ const MAX_ASKED: usize = 64;
 const MAX_ANSWERS_TO_PEER: usize = 8 << 20;
 /// The same to all peers.
 const MAX_ANSWERS: usize = 128 << 20;
-/// Most questions of this node to one peer at a time.
-const MAX_ASKING_PEER: usize = 16;
+/// Most questions of this node to one peer at a time: what the logic asks, and one for the transactions of a found block.
+const MAX_ASKING_PEER: usize = 17;
 /// Most questions of this node at a time.
 const MAX_ASKING: usize = 256;
 /// Most bytes of the answers that this node may be waiting for, at their longest.

@@ -140,7 +140,7 @@ fn a_node_that_joins_late_has_the_same_chain_and_mines_on_it() {
 
 #[test]
 fn a_node_that_is_killed_in_its_first_sync_goes_on_where_it_was() {
-    const BLOCKS: u32 = 3_000;
+    const BLOCKS: u32 = 2_000;
     let Some(mut world) = World::new(2) else { return };
     // So that the sync lasts.
     world.delay(100);
