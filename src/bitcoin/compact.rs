@@ -77,6 +77,11 @@ impl Rebuild {
         &self.header
     }
 
+    /// The coinbase, which comes with the header.
+    pub fn coinbase(&self) -> Option<&Transaction> {
+        self.transactions.first()?.as_ref()
+    }
+
     /// The place of the transaction with this id, if the block seems to have it and it is not there yet.
     fn place(&self, wtxid: &Wtxid) -> Option<usize> {
         let id = ShortId::with_siphash_keys(&wtxid.to_raw_hash(), self.keys);

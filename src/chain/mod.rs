@@ -34,7 +34,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 /// Messages that may wait for the writer: some seconds of a busy pool.
 pub const QUEUE: usize = 4_096;
 /// Events that a slow listener may be behind before it misses some.
-pub const EVENTS: usize = 1_024;
+pub const EVENTS: usize = 8_192;
 
 /// The source of everything that this node's own miners find.
 pub const OWN_MINERS: Source = Source(0);

@@ -16,6 +16,8 @@ use tracing::debug;
 
 /// Events that wait for the desk of found Bitcoin blocks.
 const SOLUTIONS: usize = 64;
+/// Faults of peers that wait to be counted.
+const FAULTS: usize = 64;
 /// Runs of Bitcoin headers that wait for bitcoind.
 const HEADERS: usize = 64;
 
@@ -45,6 +47,7 @@ pub(super) fn start(
     let Network { events, commands, status, admin, task, .. } =
         p2p::start(settings, tasks.stop.child_token())?;
     let (solution_events, for_solutions) = mpsc::channel(SOLUTIONS);
+    let (fault_sender, faults) = mpsc::channel(FAULTS);
     let (header_sender, headers) = mpsc::channel(HEADERS);
     let desk = solutions::Parts {
         chain: chain.clone(),
@@ -52,6 +55,7 @@ pub(super) fn start(
         bitcoin: bitcoin.headers(),
         submitter: bitcoin.submitter(),
         commands: commands.clone(),
+        faults: fault_sender,
     };
     let parts = driver::Parts {
         params: Arc::new(config.place.params.clone()),
@@ -59,6 +63,7 @@ pub(super) fn start(
         events,
         commands,
         solutions: solution_events,
+        faults,
         headers: header_sender,
         footing: footing_sender,
         expects_peers,

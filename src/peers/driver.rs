@@ -5,8 +5,9 @@
 //! reading bodies go to the blocking pool. How much is under way is bounded by the logic itself, for each peer and in all.
 
 use super::carry::{look_up, news, refusal_of_block};
+use super::conduct::Fault;
 use super::io::{BindJob, ChainAnswer, ChainRequest, ChainToken, News, Notice, Standing};
-use super::link::{Command, Event, QuestionToken, Verdict};
+use super::link::{Command, Event, Peer, QuestionToken, Verdict};
 use super::wire::Question;
 use super::{Input, Now, Output, Peers, Progress, serve, solutions};
 use crate::chain::{ChainHandle, Stopped, now};
@@ -41,6 +42,8 @@ pub struct Parts {
     pub commands: mpsc::Sender<Command>,
     /// Where events about found Bitcoin blocks go; see [`solutions`].
     pub solutions: mpsc::Sender<Event>,
+    /// Faults of peers that were noticed there.
+    pub faults: mpsc::Receiver<(Peer, Fault)>,
     /// Where Bitcoin headers of peers go that the node's bitcoind may lack.
     pub headers: mpsc::Sender<Vec<Header>>,
     /// What others are told of where the node stands.
@@ -133,6 +136,7 @@ impl Driver {
                     None => return Ok(()),
                 },
                 Some(input) = done.recv() => input,
+                Some((peer, fault)) = self.parts.faults.recv() => Input::Fault { peer, fault },
                 event = happened.recv() => match event {
                     Ok(event) => match news(&event, &bodies) {
                         Some(news) => Input::News(news),

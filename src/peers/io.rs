@@ -3,6 +3,7 @@
 //! Everything that the logic needs of others is asked for by an [`Output`] and comes back as an [`Input`], so that a node
 //! can do it on other threads and the simulator at once.
 
+use super::conduct::Fault;
 use super::link;
 use super::sync::Progress;
 use super::wire::Question;
@@ -63,6 +64,13 @@ pub enum Input {
     },
     /// In the chain, by whomever.
     News(News),
+    /// A fault of a peer that was noticed elsewhere: about found Bitcoin blocks.
+    Fault {
+        /// The peer.
+        peer: link::Peer,
+        /// What it did.
+        fault: Fault,
+    },
     /// Time has passed. To be given some four times a second.
     Tick,
 }

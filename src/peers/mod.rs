@@ -1,5 +1,5 @@
 //! What a node says to other nodes, and what it does with what they say. No sockets, no threads and no clock in here
-//! but in `driver`: [`Peers::handle`] takes an [`Input`] and the time, and gives [`Output`]s.
+//! but in [`driver`] and in [`solutions`], a task of its own for found Bitcoin blocks: [`Peers::handle`] takes an [`Input`] and the time, and gives [`Output`]s.
 //!
 //! ```text
 //!            Event                    Bind ──────> other threads ──┐
@@ -97,6 +97,7 @@ impl Peers {
             Input::Served { token, answer } => self.answer(token, answer),
             Input::News(News::State(state)) => self.sync.chain_moved(state),
             Input::News(news) => self.relay.news(&mut self.desk, &news),
+            Input::Fault { peer, fault } => self.desk.fault(peer, fault),
             Input::Tick => {
                 self.relay.tick(&mut self.desk);
                 self.sync.tick(&mut self.desk);

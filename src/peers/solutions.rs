@@ -4,6 +4,7 @@
 //! own recent templates, then from its bitcoind's mempool, and asks whoever sent it for the rest. A block is forwarded only
 //! when it is whole and its proof of work is right, so nobody can fill the network with other things.
 
+use super::conduct::Fault;
 use super::link::{Command, Event, MAX_ANSWER, MessageToken, NoAnswer, Peer, QuestionToken, RequestToken};
 use super::link::{Topic, Verdict};
 use crate::bitcoin::Template;
@@ -15,7 +16,7 @@ use bitcoin::bip152::{BlockTransactions, BlockTransactionsRequest};
 use bitcoin::consensus::encode::{deserialize, serialize};
 use bitcoin::{Block, BlockHash};
 use sharechain::bitcoin_headers::ContextError;
-use sharechain::share::ShareHeader;
+use sharechain::share::{COMMITMENT_OUTPUT_HEAD, ShareHeader};
 use sharechain::target::Target;
 use sharechain::units::BitcoinHeight;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -40,6 +41,8 @@ const MAX_KEPT: usize = 4;
 const MAX_DONE: usize = 256;
 /// Blocks put together at a time, each from another peer.
 const MAX_REBUILDS: usize = 8;
+/// A block that builds so many blocks below the best header is no news.
+const MAX_DEPTH: u32 = 6;
 /// How long a peer may take to send transactions.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -55,6 +58,8 @@ pub struct Parts {
     pub submitter: BlockSubmitter,
     /// The way to the network.
     pub commands: mpsc::Sender<Command>,
+    /// Where faults of peers are counted.
+    pub faults: mpsc::Sender<(Peer, Fault)>,
 }
 
 /// Whether an event is the desk's: found blocks, questions for their transactions, answers to its own questions.
@@ -117,6 +122,9 @@ enum Failure {
     /// Its parent is not known here (yet).
     #[error("it builds on a Bitcoin block that is not known here")]
     UnknownParent,
+    /// It builds on a Bitcoin block that is no news.
+    #[error("it builds on an old Bitcoin block")]
+    Old,
     /// The rest did not come, or not in time.
     #[error("its other transactions did not come: {0}")]
     NoAnswer(#[from] NoAnswer),
@@ -129,13 +137,28 @@ enum Failure {
 }
 
 impl Failure {
-    /// Whether whoever sent it must have known.
-    const fn is_senders_fault(self) -> bool {
+    /// What whoever sent it is charged with; none where it could not know.
+    const fn fault(self) -> Option<Fault> {
         match self {
-            Self::BadHeader | Self::Mismatch => true,
-            Self::UnknownParent | Self::NoAnswer(_) | Self::Stopped => false,
+            Self::BadHeader => Some(Fault::InvalidWork),
+            Self::Mismatch => Some(Fault::LyingAnswer),
+            Self::UnknownParent | Self::Old | Self::NoAnswer(_) | Self::Stopped => None,
         }
     }
+}
+
+/// Whether a block meets its target and its coinbase ends as every share's does (protocol section 4.3). Which chain the
+/// commitment is for cannot be seen.
+fn is_of_a_pool(rebuild: &Rebuild) -> bool {
+    let header = rebuild.header();
+    let meets = Target::from_compact(header.bits)
+        .is_ok_and(|target| target.is_met_by(bitcoin::hashes::Hash::as_byte_array(&header.block_hash())));
+    let output = rebuild.coinbase().and_then(|coinbase| coinbase.output.last());
+    let commits = output.is_some_and(|output| {
+        let (head, script) = (&COMMITMENT_OUTPUT_HEAD[9..], output.script_pubkey.as_bytes());
+        output.value.to_sat() == 0 && script.len() == 46 && script.starts_with(head)
+    });
+    meets && commits
 }
 
 impl Desk {
@@ -235,10 +258,14 @@ impl Desk {
         bytes: &[u8],
         ask: &mpsc::Sender<Question>,
     ) -> Result<(), Verdict> {
-        let rebuild = Rebuild::read(bytes).map_err(|error| {
-            debug!(peer = peer.0, "a found block could not be read: {error}");
-            Verdict::Reject
-        })?;
+        let rebuild = match Rebuild::read(bytes) {
+            Ok(rebuild) if is_of_a_pool(&rebuild) => rebuild,
+            Ok(_) => return Err(self.charge(peer, Fault::InvalidWork)),
+            Err(error) => {
+                debug!(peer = peer.0, "a found block could not be read: {error}");
+                return Err(self.charge(peer, Fault::BadEncoding));
+            }
+        };
         let is_busy = self.rebuilding.len() >= MAX_REBUILDS || self.rebuilding.contains(&peer);
         if is_busy || self.is_done(rebuild.header().block_hash()) {
             return Err(Verdict::Ignore);
@@ -270,7 +297,7 @@ impl Desk {
             }
             Err(failure) => {
                 debug!(%hash, peer = peer.0, "a found block was not put together: {failure}");
-                if failure.is_senders_fault() { Verdict::Reject } else { Verdict::Ignore }
+                failure.fault().map_or(Verdict::Ignore, |fault| self.charge(peer, fault))
             }
         };
         self.send(Command::Verdict { message, verdict }).await;
@@ -300,6 +327,13 @@ impl Desk {
         let block = self.kept.iter().find(|block| block.block_hash() == request.block_hash)?;
         let wanted = BlockTransactions::from_request(&request, block).ok()?;
         Some(serialize(&wanted)).filter(|bytes| bytes.len() <= MAX_ANSWER)
+    }
+
+    /// Has a peer's fault counted, and says what becomes of its message.
+    fn charge(&self, peer: Peer, fault: Fault) -> Verdict {
+        // When more faults wait than there is room for, the peers concerned are going already.
+        let _ = self.parts.faults.try_send((peer, fault));
+        Verdict::Reject
     }
 
     async fn send(&self, command: Command) {
@@ -351,14 +385,10 @@ impl Work {
         rebuild.finish().map(|block| (block, height)).map_err(|_| Failure::Mismatch)
     }
 
-    /// The height that the header has, if it is one that Bitcoin could accept: known parent, right bits, work that meets
-    /// them (protocol section 4, check 5).
+    /// The height that the header has, if it is one that Bitcoin could accept now: a known and recent parent, right bits
+    /// (protocol section 4, check 5).
     async fn check_header(&self, rebuild: &Rebuild) -> Result<BitcoinHeight, Failure> {
         let header = *rebuild.header();
-        let target = Target::from_compact(header.bits).map_err(|_| Failure::BadHeader)?;
-        if !target.is_met_by(bitcoin::hashes::Hash::as_byte_array(&header.block_hash())) {
-            return Err(Failure::BadHeader);
-        }
         let place = ShareHeader {
             version: header.version,
             prev_block: header.prev_blockhash,
@@ -366,8 +396,13 @@ impl Work {
             bits: header.bits,
             nonce: header.nonce,
         };
-        let context = self.chain.read(move |reader| reader.chain.headers().context(&place)).await;
-        match context.map_err(|_| Failure::Stopped)? {
+        let context = self.chain.read(move |reader| {
+            let headers = reader.chain.headers();
+            (headers.context(&place), headers.best().height)
+        });
+        let (context, best) = context.await.map_err(|_| Failure::Stopped)?;
+        match context {
+            Ok(context) if context.height.0.saturating_add(MAX_DEPTH) <= best.0 => Err(Failure::Old),
             Ok(context) => Ok(context.height),
             Err(ContextError::UnknownPrevBlock(_)) => Err(Failure::UnknownParent),
             Err(_) => Err(Failure::BadHeader),

@@ -20,7 +20,7 @@ use sharechain::params::MAX_HEADER_TIME_AHEAD;
 use sharechain::share::ShareId;
 use sharechain::units::Height;
 use sharechain::verify::{BindError, Bound};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// More bytes than any share has.
@@ -271,12 +271,21 @@ pub(super) fn headers_taken(
     if known.is_empty() {
         return;
     }
-    let hashes: BTreeMap<BlockHash, ()> = known.iter().map(|header| (header.block_hash(), ())).collect();
+    let hashes: BTreeSet<BlockHash> = known.iter().map(Header::block_hash).collect();
     desk.output(Output::BitcoinHeaders(known));
-    relay.again(desk, |missing| matches!(missing, Missing::PrevBlock(hash) if hashes.contains_key(hash)));
+    relay.again(desk, |missing| matches!(missing, Missing::PrevBlock(hash) if hashes.contains(hash)));
 }
 
 /// Whether a header breaks Bitcoin's rules, rather than standing where this node cannot see.
 const fn is_fault(error: &HeaderError) -> bool {
-    !matches!(error, HeaderError::UnknownParent(_) | HeaderError::BeforeFirst | HeaderError::TooManyStale)
+    match error {
+        HeaderError::Version(_)
+        | HeaderError::Time(_)
+        | HeaderError::Bits(_)
+        | HeaderError::ProofOfWork(_) => true,
+        HeaderError::UnknownParent(_)
+        | HeaderError::BeforeFirst
+        | HeaderError::TooManyStale
+        | HeaderError::FarAhead(_) => false,
+    }
 }

@@ -263,7 +263,9 @@ impl Relay {
     ) {
         let id = share.id();
         let (peer, height) = (arrival.peer, share.share().commitment.height);
-        self.late.note(peer, id, arrival.round, arrival.includes.is_some());
+        if desk.peers.contains_key(&peer) {
+            self.late.note(peer, id, arrival.round, arrival.includes.is_some());
+        }
         let comes_soon = match &missing {
             Missing::Time(_) => false,
             Missing::Version(version) => {

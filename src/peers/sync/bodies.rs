@@ -403,8 +403,8 @@ impl Pipeline {
             Refusal::Waits(Missing::Time(_)) => {}
             // That its body is the one that its id names was checked before.
             refusal if refusal.blame() == Blame::Sender => return Some(Ending::Fault(Fault::InvalidChain)),
-            // What it stands on has gone in the meantime.
-            _ => return Some(Ending::Broken),
+            // What it stands on has gone in the meantime, or never was there: a window that is looked back to.
+            _ => return Some(Ending::Hopeless),
         }
         self.tries = self.tries.saturating_add(1);
         self.try_again_at = Some(desk.time().saturating_add(TRY_AGAIN));

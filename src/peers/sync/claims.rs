@@ -131,7 +131,7 @@ impl Sync {
                 self.settled.insert(claim.id);
                 desk.fault(leader, fault);
             }
-            Ending::Broken => desk.rest(leader),
+            Ending::Broken | Ending::Hopeless => desk.rest(leader),
         }
         Self::ask_tip(desk, leader);
         self.look_up(desk);

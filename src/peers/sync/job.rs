@@ -16,7 +16,7 @@ use sharechain::target::Work;
 use sharechain::units::Height;
 
 /// Lowest blocks left out of a chain from the middle, since its answerers drop theirs while the rest is fetched.
-const SPARE: usize = 64;
+const SPARE: usize = 16;
 /// Times that a claimer may change its branch while its ids are asked for.
 const MAX_RESTARTS: u32 = 3;
 /// Ids of a locator that are the graft's; the others are the chain's.
@@ -33,6 +33,8 @@ pub(super) enum Ending {
     Fault(Fault),
     /// It did not work out, for now.
     Broken,
+    /// What was fetched from the middle can never become the chain: it goes, and all begins anew later.
+    Hopeless,
 }
 
 /// What the chain was asked for a job.
@@ -178,7 +180,9 @@ impl Job {
                     self.end(Ending::Settled);
                 }
                 Err(NotAdopted::NotBetter { theirs, .. }) => self.weighed(theirs),
-                Err(NotAdopted::NotOnGraft(_) | NotAdopted::Unchecked { .. }) => self.end(Ending::Broken),
+                Err(NotAdopted::NotOnGraft(_)) => self.end(Ending::Broken),
+                // It was begun for a tip that is higher than any real one: nothing that comes later helps it.
+                Err(NotAdopted::Unchecked { .. }) => self.end(Ending::Hopeless),
             },
             (Requested::Weigh, ChainAnswer::Weighs(work)) => self.weighed(work),
             // An answer has the form of its request.

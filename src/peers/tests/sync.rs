@@ -97,7 +97,7 @@ fn a_newcomer_takes_an_old_chain_from_the_middle() {
     net.connect(new, b);
     net.run(seconds(20));
     assert_level(&mut net, new, rig, &[a, b]);
-    assert!(net.at(new).keeper.chain().block_at(Height(100)).is_none(), "from the middle");
+    assert!(net.at(new).keeper.chain().block_at(Height(40)).is_none(), "from the middle");
     assert!(net.at(new).keeper.chain().graft().is_none(), "adopted");
     assert!(asked_of(&net, new, a, is_blocks) > 0 && asked_of(&net, new, b, is_blocks) > 0, "from both");
 }
