@@ -6,6 +6,7 @@ use super::io::{BindJob, BindToken, ChainRequest, ChainToken, Notice, Now, Outpu
 use super::link::{Command, MessageToken, NoAnswer, Peer, QuestionToken, RequestToken, Topic, Verdict};
 use super::wire::{Question, TipAnswer};
 use super::{relay, sync};
+use core::cmp::Reverse;
 use sharechain::codec::Encode;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,10 +47,12 @@ pub(super) struct Remote {
     /// Until when it is asked nothing big, and for how long the next time that it stalls.
     rests_until: Duration,
     next_rest: Duration,
+    /// Whether this node chose it.
+    pub(super) outbound: bool,
 }
 
 impl Remote {
-    fn new() -> Self {
+    fn new(outbound: bool) -> Self {
         Self {
             record: Record::default(),
             messages: Bucket::new(MESSAGES_AT_ONCE, MESSAGES_A_SECOND),
@@ -61,6 +64,7 @@ impl Remote {
             tip_asked: None,
             rests_until: Duration::ZERO,
             next_rest: FIRST_REST,
+            outbound,
         }
     }
 }
@@ -125,8 +129,8 @@ impl Desk {
         core::mem::take(&mut self.outputs)
     }
 
-    pub(super) fn connect(&mut self, peer: Peer) {
-        self.peers.insert(peer, Remote::new());
+    pub(super) fn connect(&mut self, peer: Peer, outbound: bool) {
+        self.peers.insert(peer, Remote::new(outbound));
     }
 
     pub(super) fn disconnect(&mut self, peer: Peer) {
@@ -256,6 +260,14 @@ impl Desk {
     #[cfg(test)]
     pub(in crate::peers) fn is_idle(&self) -> bool {
         self.asks.is_empty() && self.binds.is_empty() && self.requests.is_empty()
+    }
+
+    /// Whom to believe first: those that have not stalled lately, and those that this node chose, since whoever comes in
+    /// may come in under many names.
+    pub(super) fn trust(&self, peer: Peer) -> (Reverse<Duration>, bool) {
+        self.peers
+            .get(&peer)
+            .map_or((Reverse(Duration::MAX), false), |remote| (Reverse(remote.next_rest), remote.outbound))
     }
 
     /// The points that a peer has now.

@@ -245,7 +245,7 @@ impl Driver {
                 footing.send_modify(|footing| footing.ready = true);
                 if *alone {
                     warn!(
-                        "ALARM: no peer could be reached; miners are served all the same, but nobody hears of their shares"
+                        "ALARM: no peer could be reached, or none gave the chain that it claims; miners are served all the same, but perhaps nobody counts their shares"
                     );
                 }
             }

@@ -109,8 +109,8 @@ impl Peers {
 
     fn network(&mut self, event: Event) {
         match event {
-            Event::Connected { peer, .. } => {
-                self.desk.connect(peer);
+            Event::Connected { peer, outbound, .. } => {
+                self.desk.connect(peer, outbound);
                 Sync::ask_tip(&mut self.desk, peer);
             }
             Event::Disconnected { peer } => {

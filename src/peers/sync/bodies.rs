@@ -106,6 +106,8 @@ pub(super) struct Pipeline {
     /// The first id that is in no batch.
     next: usize,
     done: usize,
+    /// How many were here before.
+    known: usize,
     serial: u64,
     block_bytes: usize,
     /// Peers that said that they do not have these blocks.
@@ -126,6 +128,7 @@ impl Pipeline {
             batches: VecDeque::new(),
             next: known,
             done: known,
+            known,
             serial: 0,
             block_bytes: FIRST_GUESS,
             lacking: BTreeSet::new(),
@@ -139,6 +142,11 @@ impl Pipeline {
     /// How many of the ids the chain has.
     pub(super) const fn done(&self) -> usize {
         self.done
+    }
+
+    /// How many of them were fetched.
+    pub(super) const fn gained(&self) -> usize {
+        self.done.saturating_sub(self.known)
     }
 
     pub(super) fn progress(&self, now: Duration, all: usize) -> Progress {

@@ -131,6 +131,11 @@ impl Job {
         }
     }
 
+    /// How many blocks of the claimed chain were fetched: until there are some, it is but a claim.
+    pub(super) fn gained(&self) -> usize {
+        self.pipeline.as_ref().map_or(0, Pipeline::gained)
+    }
+
     /// What is to be tidied up when it has ended.
     pub(super) fn farewell(&self, desk: &mut Desk) {
         if self.on_graft && self.ending != Some(Ending::Broken) {
@@ -230,7 +235,8 @@ impl Job {
         if !page.ids.is_empty() && !self.append(page) {
             self.restarts = self.restarts.saturating_add(1);
             if self.restarts > MAX_RESTARTS {
-                return self.end(Ending::Broken);
+                // Nobody's branch changes so often, each time below a whole page.
+                return self.end(Ending::Fault(Fault::LyingAnswer));
             }
             self.ids.clear();
             return self.ask_ids(desk, self.locator.clone());

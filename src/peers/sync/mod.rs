@@ -83,6 +83,10 @@ pub(super) struct Sync {
     standing: Standing,
     is_synced: bool,
     readiness: Readiness,
+    /// Whether a peer has ever said where it stands.
+    is_reached: bool,
+    /// The job of the last tick, and what it had fetched.
+    gained: (u64, usize),
 }
 
 impl Sync {
@@ -100,12 +104,16 @@ impl Sync {
             standing: Standing::Unknown,
             is_synced: false,
             readiness: Readiness::new(expects_peers, now),
+            is_reached: false,
+            gained: (0, 0),
         }
     }
 
-    /// Whether so much is missing that what others gossip cannot be judged.
+    /// Whether so much is missing that what others gossip cannot be judged. A claim alone does not make it so, or whoever
+    /// claims much and gives nothing would keep the node from hearing the others.
     pub(super) fn is_far_behind(&self) -> bool {
-        self.job.as_ref().is_some_and(|job| job.goal() > self.state.height.saturating_add(FAR_BEHIND))
+        let goal = self.job.as_ref().filter(|job| job.gained() > 0).map(Job::goal);
+        goal.is_some_and(|goal| goal > self.state.height.saturating_add(FAR_BEHIND))
     }
 
     /// Whether a block at this height is too far above the tip for its ancestors to be asked for one by one.
@@ -232,10 +240,19 @@ impl Sync {
             self.look_up(desk);
         }
         self.go_on(desk);
-        let is_reached = desk.peers.values().any(|remote| remote.claim.is_some());
-        if let Some(alone) = self.readiness.tick(is_reached, self.standing == Standing::Current, now) {
+        let is_getting_on = self.is_getting_on(desk);
+        if let Some(alone) = self.readiness.tick(is_getting_on, self.standing == Standing::Current, now) {
             desk.notice(Notice::Ready { alone });
         }
+    }
+
+    /// Whether the first peer has just said where it stands, or blocks have come since this was last asked.
+    fn is_getting_on(&mut self, desk: &Desk) -> bool {
+        let is_first = !self.is_reached && desk.peers.values().any(|remote| remote.claim.is_some());
+        self.is_reached |= is_first;
+        let now = self.job.as_ref().map_or((0, 0), |job| (job.number(), job.gained()));
+        let before = core::mem::replace(&mut self.gained, now);
+        is_first || now.1 > if now.0 == before.0 { before.1 } else { 0 }
     }
 
     /// Lets the job of this number act, and sees to what comes of it.

@@ -1,5 +1,5 @@
-//! When miners may be served: once level with the peers, at once where none are expected, and after a while when none
-//! can be reached, since a pool of one is better than idle machines.
+//! When miners may be served: once level with the peers, at once where none are expected, and after a while in which
+//! nothing has come of them, since a pool of one is better than idle machines.
 
 use std::time::Duration;
 
@@ -10,22 +10,23 @@ pub(super) const ALONE_AFTER: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(super) struct Readiness {
     expects_peers: bool,
-    /// When a peer last was there that says where it stands.
-    reached: Duration,
+    /// When a peer was first reached, or blocks of one came.
+    got_on: Duration,
     is_ready: bool,
 }
 
 impl Readiness {
     pub(super) const fn new(expects_peers: bool, now: Duration) -> Self {
-        Self { expects_peers, reached: now, is_ready: false }
+        Self { expects_peers, got_on: now, is_ready: false }
     }
 
-    /// Whether miners may be served from now on, told once; true when that is only because nobody is there.
-    pub(super) fn tick(&mut self, is_reached: bool, is_current: bool, now: Duration) -> Option<bool> {
-        if is_reached {
-            self.reached = now;
+    /// Whether miners may be served from now on, told once; true when that is only because
+    /// nothing comes of the peers.
+    pub(super) fn tick(&mut self, is_getting_on: bool, is_current: bool, now: Duration) -> Option<bool> {
+        if is_getting_on {
+            self.got_on = now;
         }
-        let is_alone = now.saturating_sub(self.reached) >= ALONE_AFTER;
+        let is_alone = now.saturating_sub(self.got_on) >= ALONE_AFTER;
         if self.is_ready || !(is_current || is_alone || !self.expects_peers) {
             return None;
         }
@@ -53,8 +54,9 @@ mod tests {
     fn a_node_is_ready_when_level_with_its_peers() {
         let mut readiness = Readiness::new(true, at(0));
         assert_eq!(readiness.tick(true, false, at(119)), None);
-        assert_eq!(readiness.tick(true, false, at(200)), None, "it syncs, however long");
-        assert_eq!(readiness.tick(true, true, at(201)), Some(false));
+        assert_eq!(readiness.tick(true, false, at(238)), None, "it syncs, however long");
+        assert_eq!(readiness.tick(false, false, at(239)), None);
+        assert_eq!(readiness.tick(true, true, at(240)), Some(false));
     }
 
     #[test]
@@ -64,7 +66,7 @@ mod tests {
         assert_eq!(readiness.tick(false, false, at(120)), Some(true));
         let mut left = Readiness::new(true, at(0));
         assert_eq!(left.tick(true, false, at(100)), None);
-        assert_eq!(left.tick(false, false, at(219)), None, "counted from when the last one left");
+        assert_eq!(left.tick(false, false, at(219)), None, "counted from the last block that came");
         assert_eq!(left.tick(false, false, at(220)), Some(true));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Nodes have the real logic and a real chain in memory; puppets answer as the test says.
 
+mod boasters;
 mod hostile;
 mod relay;
 #[path = "../../../sharechain/tests/support/mod.rs"]
