@@ -27,6 +27,8 @@ pub enum Fault {
     BadEncoding,
     /// An answer that is not one to the question: other blocks, ids that do not follow each other.
     LyingAnswer,
+    /// An answer longer than any answer to the question is.
+    EndlessAnswer,
     /// A chain with an invalid block, offered as its own.
     InvalidChain,
     /// A claim to a heavier chain that turned out not to be.
@@ -39,10 +41,11 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::InvalidWork,
         Self::BadEncoding,
         Self::LyingAnswer,
+        Self::EndlessAnswer,
         Self::InvalidChain,
         Self::FalseClaim,
         Self::Flood,
@@ -54,7 +57,7 @@ impl Fault {
         match self {
             Self::InvalidWork | Self::BadEncoding => 34,
             Self::LyingAnswer | Self::FalseClaim => 50,
-            Self::InvalidChain => LIMIT,
+            Self::InvalidChain | Self::EndlessAnswer => LIMIT,
             Self::Flood => 1,
             Self::Stalled => 5,
         }
@@ -66,6 +69,7 @@ impl Fault {
             Self::InvalidWork => "invalid work",
             Self::BadEncoding => "messages that are not in the canonical form",
             Self::LyingAnswer => "answers that do not belong to the question",
+            Self::EndlessAnswer => "an answer without an end",
             Self::InvalidChain => "a chain with an invalid block",
             Self::FalseClaim => "a false claim to a heavier chain",
             Self::Flood => "too many messages",

@@ -228,7 +228,7 @@ impl Desk {
                 self.rest(peer);
                 self.fault(peer, Fault::Stalled);
             }
-            NoAnswer::TooLong => self.fault(peer, Fault::LyingAnswer),
+            NoAnswer::TooLong => self.fault(peer, Fault::EndlessAnswer),
             NoAnswer::Refused => self.rest(peer),
             NoAnswer::Gone => {}
         }
