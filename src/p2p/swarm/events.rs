@@ -354,9 +354,11 @@ impl Runner {
 fn is_noise(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if matches!(error.downcast_ref::<noise::Error>(), Some(error) if !matches!(error, noise::Error::Io(_)))
-        {
-            return true;
+        match error.downcast_ref::<noise::Error>() {
+            // What cannot be decrypted comes as invalid data; other errors of the line say nothing of the peer.
+            Some(noise::Error::Io(error)) => return error.kind() == std::io::ErrorKind::InvalidData,
+            Some(_) => return true,
+            None => {}
         }
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         next = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());

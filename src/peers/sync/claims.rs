@@ -108,9 +108,8 @@ impl Sync {
         }
         let Some((stands, _)) = &self.stands else { return };
         let rested = heavier.iter().filter(|(peer, _)| !desk.is_resting(*peer));
-        let best = rested.max_by_key(|(peer, claim)| {
-            (desk.trust(*peer), claim.recent_work, claim.work, Reverse(*peer))
-        });
+        let best = rested
+            .max_by_key(|(peer, claim)| (desk.trust(*peer), claim.recent_work, claim.work, Reverse(*peer)));
         if let Some((peer, claim)) = best {
             self.next_job = self.next_job.saturating_add(1);
             self.job = Some(Job::begin(desk, &self.params, self.next_job, (*peer, *claim), stands));
