@@ -4,20 +4,23 @@ use crate::long_chain::Maker;
 use crate::peer::{TestNode, settings};
 use crate::victim::{GONE_AFTER, Victim};
 use commonwork::p2p::Settings;
-use commonwork::peers::link::{Command, Event, Peer, QuestionToken, Topic};
-use commonwork::peers::wire::{Question, TipAnswer};
+use commonwork::peers::link::{Command, Event, Peer, RequestToken, Topic};
+use commonwork::peers::wire::{BlocksAnswer, Question, SharesAnswer, TipAnswer};
 use sharechain::codec::{Decode, Encode};
 use sharechain::share::ShareId;
 use sharechain::target::Work;
 use sharechain::units::{Height, UnixTime};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A connected attacker.
+/// A connected attacker, or an honest peer.
 pub(crate) struct Attacker {
     pub(crate) node: TestNode,
     pub(crate) victim: Peer,
     pub(crate) maker: Maker,
-    _folder: tempfile::TempDir,
+    /// What it claims to have; 0 is nothing.
+    height: u32,
+    claims: u32,
+    requests: u64,
 }
 
 /// This machine's clock, from which makers begin.
@@ -29,52 +32,92 @@ pub(crate) fn clock() -> UnixTime {
 impl Attacker {
     /// Connects, and waits until gossip flows.
     pub(crate) async fn at(victim: &Victim) -> Self {
+        Self::boasting(victim, 0).await
+    }
+
+    /// The same, with a claim to a chain of this height.
+    pub(crate) async fn boasting(victim: &Victim, height: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let settings = Settings { chain: victim.params.chain_id(), ..settings(&folder, &[victim.address()]) };
-        let mut node = TestNode::start(settings);
+        let mut node = dial(victim, &folder);
         let peer = node.connected().await;
         let maker = Maker::new(&victim.params, clock());
-        // The victim's miner tells of a share before long: then the mesh stands.
-        let mut attacker = Self { node, victim: peer, maker, _folder: folder };
-        attacker.until_gossip().await;
+        let mut attacker = Self { node, victim: peer, maker, height, claims: 0, requests: 0 };
+        if height == 0 {
+            // The victim's miner tells of a share before long: then the mesh stands.
+            attacker.serve_until(|event| matches!(event, Event::Gossip { .. })).await;
+        }
         attacker
     }
 
-    async fn until_gossip(&mut self) {
-        self.serve_until(|event| matches!(event, Event::Gossip { .. })).await;
-    }
-
-    /// Answers questions as one who has nothing, until an event comes.
-    async fn serve_until(&mut self, wanted: impl Fn(&Event) -> bool) {
+    /// Answers where it stands and nothing else, until an event comes.
+    async fn serve_until(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
             let event = self.node.event(|event| Some(event.clone())).await;
             if wanted(&event) {
-                return;
+                return event;
             }
             if let Event::Asked { question, bytes, .. } = &event {
-                let nothing = self.claim(0);
-                self.answer_tip(*question, bytes, &nothing).await;
+                let bytes = is_tip(bytes).then(|| self.claim());
+                self.node.command(Command::Answer { question: *question, bytes }).await;
             }
         }
     }
 
-    /// A claim to stand this many blocks higher than anybody.
-    pub(crate) fn claim(&self, height: u32) -> TipAnswer {
-        let work = if height == 0 { Work::ZERO } else { Work(u64::MAX.into()) };
-        let id = if height == 0 { self.maker.chain.id().as_block() } else { ShareId([0xee; 32]) };
-        TipAnswer { id, height: Height(height), recent_work: work, work }
-    }
-
-    /// Answers the question where this peer stands; whether it was that question.
-    pub(crate) async fn answer_tip(&self, question: QuestionToken, bytes: &[u8], claim: &TipAnswer) -> bool {
-        let is_tip = Question::from_bytes(bytes).is_ok_and(|question| question == Question::Tip);
-        let bytes = is_tip.then(|| claim.to_bytes());
-        self.node.command(Command::Answer { question, bytes }).await;
-        is_tip
+    /// Where it says it stands: another tip each time, unless it has nothing.
+    pub(crate) fn claim(&mut self) -> Vec<u8> {
+        self.claims += 1;
+        let id = match self.height {
+            0 => self.maker.chain.id().as_block(),
+            _ => ShareId(core::array::from_fn(|at| self.claims.to_le_bytes()[at % 4] ^ 0xee)),
+        };
+        let work = if self.height == 0 { Work::ZERO } else { Work(u64::MAX.into()) };
+        TipAnswer { id, height: Height(self.height), recent_work: work, work }.to_bytes()
     }
 
     pub(crate) async fn publish(&self, topic: Topic, bytes: Vec<u8>) {
         self.node.command(Command::Publish { topic, bytes }).await;
+    }
+
+    /// Asks without waiting for the answer.
+    pub(crate) async fn send(&mut self, question: &Question) -> RequestToken {
+        self.requests += 1;
+        let request = RequestToken(self.requests);
+        let (peer, bytes, patience) = (self.victim, question.to_bytes(), Duration::from_secs(20));
+        self.node.command(Command::Ask { peer, request, bytes, most: 1 << 20, patience }).await;
+        request
+    }
+
+    async fn ask(&mut self, question: &Question) -> Option<Vec<u8>> {
+        let sent = self.send(question).await;
+        let answered = |event: &Event| matches!(event, Event::Answered { request, .. } if *request == sent);
+        match self.serve_until(answered).await {
+            Event::Answered { answer, .. } => answer.ok(),
+            _ => None,
+        }
+    }
+
+    /// Fails unless the victim has this share before long.
+    pub(crate) async fn sees(&mut self, id: ShareId) {
+        let has_it =
+            |bytes: &[u8]| SharesAnswer::from_bytes(bytes).is_ok_and(|answer| !answer.shares.is_empty());
+        self.hears(&Question::Shares { ids: vec![id] }, has_it).await;
+    }
+
+    /// Fails unless the victim has this share block before long.
+    pub(crate) async fn sees_block(&mut self, from: Height, id: ShareId) {
+        let has_it =
+            |bytes: &[u8]| BlocksAnswer::from_bytes(bytes).is_ok_and(|answer| !answer.blocks.is_empty());
+        self.hears(&Question::Blocks { from, ids: vec![id] }, has_it).await;
+    }
+
+    async fn hears(&mut self, question: &Question, wanted: impl Fn(&[u8]) -> bool) {
+        for _ in 0..50 {
+            if self.ask(question).await.is_some_and(|answer| wanted(&answer)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        panic!("the node does not have it: {question:?}");
     }
 
     /// Fails unless the victim sends this peer away in the stated time.
@@ -83,6 +126,7 @@ impl Attacker {
         let gone = self.serve_until(|event| matches!(event, Event::Disconnected { .. }));
         let gone = tokio::time::timeout(GONE_AFTER, gone).await;
         assert!(gone.is_ok(), "still there after {:?}", begun.elapsed());
+        eprintln!("gone after {:?}", begun.elapsed());
     }
 
     /// Fails if the victim sends this peer away within some seconds.
@@ -93,4 +137,14 @@ impl Attacker {
             "an honest peer was sent away"
         );
     }
+}
+
+/// A network that dials the victim, with the identity that is in this folder.
+pub(crate) fn dial(victim: &Victim, folder: &tempfile::TempDir) -> TestNode {
+    let chain = victim.params.chain_id();
+    TestNode::start(Settings { chain, ..settings(folder, &[victim.address()]) })
+}
+
+pub(crate) fn is_tip(question: &[u8]) -> bool {
+    Question::from_bytes(question).is_ok_and(|question| question == Question::Tip)
 }

@@ -2,14 +2,14 @@
 //!
 //! It speaks libp2p by itself, so that nothing in the node's own network code can keep it from being rude.
 
-use crate::attacker::clock;
+use crate::attacker::is_tip;
 use crate::victim::Victim;
-use commonwork::peers::wire::{Question, TipAnswer};
+use commonwork::peers::wire::TipAnswer;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::request_response::{self, Codec, ProtocolSupport};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, StreamProtocol, Swarm, SwarmBuilder, identify, noise, tcp, yamux};
-use sharechain::codec::{Decode, Encode};
+use sharechain::codec::Encode;
 use sharechain::share::ShareId;
 use sharechain::target::Work;
 use sharechain::units::Height;
@@ -21,7 +21,7 @@ use std::time::Duration;
 pub(crate) enum Manner {
     /// Announces four gigabytes and sends for as long as it is read: ten gigabytes, if somebody took them.
     Endless,
-    /// Announces a megabyte and sends a byte a second.
+    /// Announces no more than it may and sends a byte a second.
     Drip,
     /// Sends nothing and keeps the stream open.
     Silent,
@@ -30,7 +30,7 @@ pub(crate) enum Manner {
 /// The peer.
 pub(crate) struct Evil {
     swarm: Swarm<Behaviour>,
-    claim: Vec<u8>,
+    claims: u32,
     /// Questions that it was rude to.
     pub(crate) asked: u32,
 }
@@ -76,10 +76,15 @@ impl Evil {
             .build();
         let address: Multiaddr = victim.address().parse().expect("an address");
         swarm.dial(address).expect("dialed");
-        let height = Height(clock().0 % 1_000_000 + 1_000);
+        Self { swarm, claims: 0, asked: 0 }
+    }
+
+    /// Another tip each time, far above the victim's.
+    fn claim(&mut self) -> Vec<u8> {
+        self.claims += 1;
+        let id = ShareId(core::array::from_fn(|at| self.claims.to_le_bytes()[at % 4] ^ 0xee));
         let work = Work(u64::MAX.into());
-        let claim = TipAnswer { id: ShareId([0xee; 32]), height, recent_work: work, work };
-        Self { swarm, claim: claim.to_bytes(), asked: 0 }
+        TipAnswer { id, height: Height(5_000), recent_work: work, work }.to_bytes()
     }
 
     /// Lives until the victim ends the connection.
@@ -92,9 +97,8 @@ impl Evil {
                     message: request_response::Message::Request { request, channel, .. },
                     ..
                 })) => {
-                    let is_tip = Question::from_bytes(&request).is_ok_and(|asked| asked == Question::Tip);
-                    self.asked += u32::from(!is_tip);
-                    let answer = is_tip.then(|| self.claim.clone());
+                    let answer = is_tip(&request).then(|| self.claim());
+                    self.asked += u32::from(answer.is_none());
                     let _ = self.swarm.behaviour_mut().ask.send_response(channel, answer);
                 }
                 _ => {}
@@ -158,7 +162,7 @@ impl Codec for EvilCodec {
                 }
             }
             Manner::Drip => {
-                io.write_all(&(1_u32 << 20).to_be_bytes()).await?;
+                io.write_all(&100_000_u32.to_be_bytes()).await?;
                 for _ in 0..600 {
                     io.write_all(&[0]).await?;
                     io.flush().await?;

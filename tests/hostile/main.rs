@@ -4,7 +4,7 @@
 //! The node runs as a process of its own on the embedded network, with a miner; each attack comes from one or more
 //! peers on loopback, all of them bounded in number and time. Reading order: `victim` (the node, and what is measured of
 //! it), `attacker` (a peer that says what a test wants), `evil` (one that breaks the protocol below the messages), then
-//! the attacks: `work` (shares and blocks), `answers` (to the node's questions), `load` (connections and floods).
+//! the attacks: `work` (shares and blocks), `answers` (to the node's questions), `load` (connections and floods), `bans`.
 
 #[path = "../support/chain_file.rs"]
 mod chain_file;
@@ -16,6 +16,7 @@ mod peer;
 
 mod answers;
 mod attacker;
+mod bans;
 mod evil;
 mod load;
 mod victim;
