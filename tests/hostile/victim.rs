@@ -16,8 +16,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_commonwork");
 const OWNER: &str = "bcrt1qs758ursh4q9z627kt3pp5yysm78ddny6txaqgw.miner";
 /// Its witness program.
 const OWN_SCRIPT: &str = "87a87e0e17a80a2d2bd65c421a1090df8ed6cc9a";
-/// What the node may take at most, whatever is sent to it; idle it takes about a tenth.
-pub(crate) const MOST_MEGABYTES: u64 = 300;
+/// What the node may take at most, whatever is sent to it; idle it takes about 45.
+pub(crate) const MOST_MEGABYTES: u64 = 150;
 /// How soon a hostile peer is gone.
 pub(crate) const GONE_AFTER: Duration = Duration::from_secs(30);
 /// How long is waited for what must come.
