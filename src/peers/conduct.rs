@@ -118,7 +118,7 @@ impl Offenders {
     /// How long the next ban of this peer lasts; it counts as given.
     pub fn next_ban(&mut self, peer: Peer) -> Duration {
         let before = self.bans.get(&peer).copied().unwrap_or(0);
-        // The oldest identities have the lowest numbers.
+        // Numbers of peers are in no order that anybody could choose.
         if before == 0 && self.bans.len() >= MAX_OFFENDERS {
             self.bans.pop_first();
         }

@@ -8,7 +8,7 @@ use super::wire::{Question, TipAnswer};
 use super::{relay, sync};
 use core::cmp::Reverse;
 use sharechain::codec::Encode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Gossiped messages of one peer in a row.
@@ -21,6 +21,8 @@ const QUESTIONS_AT_ONCE: u64 = 200;
 const QUESTIONS_A_SECOND: u64 = 100;
 /// Most questions of this node that one peer may be answering.
 pub(super) const MAX_ASKED: usize = 16;
+/// Most unknown versions that are told of.
+const MAX_VERSIONS: usize = 16;
 /// How long a peer that stalls is asked nothing big; twice as long each further time.
 const FIRST_REST: Duration = Duration::from_secs(15);
 /// At most.
@@ -98,6 +100,8 @@ pub(super) struct Desk {
     offenders: Offenders,
     /// Peers banned while the present input is handled.
     pub(super) just_banned: Vec<Peer>,
+    /// Unknown versions that were told of.
+    versions: BTreeSet<u32>,
     outputs: Vec<Output>,
     next: u64,
     asks: BTreeMap<RequestToken, (Peer, AskFor)>,
@@ -112,6 +116,7 @@ impl Desk {
             peers: BTreeMap::new(),
             offenders: Offenders::new(),
             just_banned: Vec::new(),
+            versions: BTreeSet::new(),
             outputs: Vec::new(),
             next: 0,
             asks: BTreeMap::new(),
@@ -204,6 +209,13 @@ impl Desk {
 
     pub(super) fn refuse(&mut self, question: QuestionToken) {
         self.output(Output::Network(Command::Answer { question, bytes: None }));
+    }
+
+    /// Shares of a version come that this program does not know; said once for each.
+    pub(super) fn unknown_version(&mut self, version: u32) {
+        if self.versions.len() < MAX_VERSIONS && self.versions.insert(version) {
+            self.notice(Notice::UnknownVersion(version));
+        }
     }
 
     /// Charges a peer with a fault, and sends it away when that was one too many. Those that have left are past charging.

@@ -58,8 +58,6 @@ impl Parent {
 pub(super) struct Fetches {
     blocks: BTreeSet<ShareId>,
     headers: BTreeSet<BlockHash>,
-    /// Blocks whose listed shares are.
-    lists: BTreeSet<ShareId>,
 }
 
 impl Fetches {
@@ -107,23 +105,23 @@ pub(in crate::peers) fn ask_headers(desk: &mut Desk, peer: Peer, hash: BlockHash
 
 impl Relay {
     /// The chain says which listed shares of a held block are not here: its sender has them.
-    pub(super) fn ask_listed(&mut self, desk: &mut Desk, block: ShareId, mut ids: Vec<ShareId>) {
-        ids.truncate(MAX_SHARES);
-        let Some(held) = self.held.get(&block) else { return };
+    /// They are asked for once: with an answer that lacks some, the block waits for the others by themselves.
+    pub(super) fn ask_listed(&mut self, desk: &mut Desk, sync: &mut Sync, block: ShareId, ids: Vec<ShareId>) {
+        let Some(held) = self.held.get_mut(&block) else { return };
+        held.arrival.has_asked = true;
+        let (peer, height) = (held.arrival.peer, held.share.share().commitment.height);
         if ids.is_empty() {
             // All have come in the meantime.
             return self.again(desk, |missing| matches!(missing, Missing::Share(_)));
         }
-        let peer = held.arrival.peer;
-        if !self.fetches.lists.insert(block) {
+        if ids.len() > MAX_SHARES {
+            let whole = Parent { id: block, height, steps: 0 };
+            self.fetches.parent(desk, sync, peer, whole, self.max_listed);
             return;
         }
         let most = ids.len().saturating_add(1).saturating_mul(MAX_SHARE);
         let question = Question::Shares { ids: ids.clone() };
-        let asked = AskFor::Relay(Asked::Listed { block, ids });
-        if !desk.ask(peer, &question, most, PATIENCE, asked) {
-            self.fetches.lists.remove(&block);
-        }
+        desk.ask(peer, &question, most, PATIENCE, AskFor::Relay(Asked::Listed { block, ids }));
     }
 
     /// A peer has answered, or has not.
@@ -136,7 +134,7 @@ impl Relay {
     ) {
         match &asked {
             Asked::Parent(parent) => drop(self.fetches.blocks.remove(&parent.id)),
-            Asked::Listed { block, .. } => drop(self.fetches.lists.remove(block)),
+            Asked::Listed { .. } => {}
             Asked::Headers { hash } => drop(self.fetches.headers.remove(hash)),
         }
         let bytes = match answer {

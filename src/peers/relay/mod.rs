@@ -16,7 +16,7 @@ mod ruling;
 
 use super::conduct::Fault;
 use super::desk::{BindFor, Desk, RequestFor};
-use super::io::{BindResult, ChainAnswer, ChainRequest, Look, News, Notice, Unbound};
+use super::io::{BindResult, ChainAnswer, ChainRequest, Look, News, Unbound};
 use super::link::{MessageToken, Peer, Topic, Verdict};
 use super::sync::Sync;
 use super::wire::{BlockMessage, ShareMessage};
@@ -51,8 +51,10 @@ pub(super) struct Arrival {
     round: u8,
     /// The list, of a block.
     includes: Option<Vec<ShareId>>,
-    /// Whether it has waited for something.
-    has_waited: bool,
+    /// Since when it has waited for something.
+    waits_since: Option<Duration>,
+    /// Whether its listed shares have been asked for.
+    has_asked: bool,
 }
 
 /// A message that waits for something, its share bound.
@@ -151,7 +153,7 @@ impl Relay {
                 if let Some(remote) = desk.peers.get_mut(&peer) {
                     remote.open = remote.open.saturating_add(1);
                 }
-                let arrival = Arrival { peer, message, round, includes, has_waited: false };
+                let arrival = Arrival { peer, message, round, includes, waits_since: None, has_asked: false };
                 desk.bind(Unbound::Shares(vec![share]), BindFor::Relay(Binding::Gossip(arrival)));
             }
             None => {
@@ -222,7 +224,9 @@ impl Relay {
                 self.judging.remove(&share.id());
                 match ruling(&result, arrival.includes.is_some()) {
                     // The chain has released it by itself in the meantime.
-                    Ruling::Ignore if arrival.has_waited && matches!(result, Err(Refusal::Known)) => {
+                    Ruling::Ignore
+                        if arrival.waits_since.is_some() && matches!(result, Err(Refusal::Known)) =>
+                    {
                         self.close(desk, &arrival, Verdict::Accept);
                     }
                     Ruling::Accept => {
@@ -235,7 +239,9 @@ impl Relay {
                 }
                 self.hand_in(desk);
             }
-            (Requested::Unknown { block }, ChainAnswer::Unknown(ids)) => self.ask_listed(desk, block, ids),
+            (Requested::Unknown { block }, ChainAnswer::Unknown(ids)) => {
+                self.ask_listed(desk, sync, block, ids)
+            }
             (Requested::Parent { peer, fetch }, ChainAnswer::Submitted(result)) => {
                 fetch::parent_judged(self, desk, sync, (peer, fetch), &result);
             }
@@ -269,7 +275,7 @@ impl Relay {
         let comes_soon = match &missing {
             Missing::Time(_) => false,
             Missing::Version(version) => {
-                desk.notice(Notice::UnknownVersion(*version));
+                desk.unknown_version(*version);
                 false
             }
             Missing::Base(_) => sync.heard_of(desk, peer, height),
@@ -279,6 +285,7 @@ impl Relay {
             }
             Missing::PrevBlock(hash) => self.fetches.headers(desk, peer, *hash),
             Missing::Share(_) => match &arrival.includes {
+                Some(_) if arrival.has_asked => true,
                 Some(ids) => {
                     let requested = RequestFor::Relay(Requested::Unknown { block: id });
                     desk.request(ChainRequest::Look(Look::Unknown(ids.clone())), requested);
@@ -290,8 +297,8 @@ impl Relay {
         if !comes_soon || self.held.contains_key(&id) {
             return self.close(desk, &arrival, Verdict::Ignore);
         }
-        let since = desk.time();
-        arrival.has_waited = true;
+        // Whatever else it lacks, its time counts from the first.
+        let since = *arrival.waits_since.get_or_insert(desk.time());
         self.held.insert(id, Held { arrival, share, missing, since });
     }
 

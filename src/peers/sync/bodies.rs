@@ -11,7 +11,7 @@ use super::progress::{Meter, Progress};
 use super::{Asked, Binding};
 use crate::peers::conduct::Fault;
 use crate::peers::desk::{AskFor, BindFor, Desk, RequestFor};
-use crate::peers::io::{BindResult, ChainRequest, Notice, Unbound, WholeBlock};
+use crate::peers::io::{BindResult, ChainRequest, Unbound, WholeBlock};
 use crate::peers::link::{MAX_ANSWER, NoAnswer, Peer};
 use crate::peers::relay;
 use crate::peers::wire::{BlocksAnswer, MAX_BLOCKS, Question};
@@ -44,6 +44,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(50);
 pub(super) const SLOW: Duration = Duration::from_secs(8);
 /// How long the sync goes on with nobody to ask.
 const IDLE: Duration = Duration::from_secs(30);
+/// What must come in a while in which something was asked for: nobody may hold up a sync by answering little at a time.
+const LEAST_BYTES: u64 = 512 << 10;
+/// That while.
+pub(super) const CRAWL: Duration = Duration::from_secs(60);
 /// When a refusal for want of something is tried again at the latest.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// How often.
@@ -113,6 +117,8 @@ pub(super) struct Pipeline {
     /// Peers that said that they do not have these blocks.
     lacking: BTreeSet<Peer>,
     idle_since: Option<Duration>,
+    /// When the present while began, and the bytes until then; none as long as nothing is asked for.
+    crawl: Option<(Duration, u64)>,
     try_again_at: Option<Duration>,
     tries: u32,
     meter: Meter,
@@ -133,6 +139,7 @@ impl Pipeline {
             block_bytes: FIRST_GUESS,
             lacking: BTreeSet::new(),
             idle_since: None,
+            crawl: None,
             try_again_at: None,
             tries: 0,
             meter: Meter::new(now, known),
@@ -235,10 +242,10 @@ impl Pipeline {
             let is_high = claim.is_some_and(|claim| claim.height >= height) || *peer == sources.leader;
             is_high && !self.lacking.contains(peer)
         };
-        let having: Vec<Peer> = desk.peers.keys().copied().filter(|peer| has(peer)).collect();
-        let fit = |peer: &Peer| !desk.is_resting(*peer) && batch.avoid != Some(*peer);
-        let fit: Vec<Peer> = having.iter().copied().filter(fit).collect();
-        if fit.is_empty() { having } else { fit }
+        let is_fit = |peer: &Peer| has(peer) && !desk.is_resting(*peer);
+        let fit: Vec<Peer> = desk.peers.keys().copied().filter(is_fit).collect();
+        let others: Vec<Peer> = fit.iter().copied().filter(|peer| batch.avoid != Some(*peer)).collect();
+        if others.is_empty() { fit } else { others }
     }
 
     /// A peer has answered, or has not. An answer is good even when another has been asked in the meantime.
@@ -401,7 +408,7 @@ impl Pipeline {
     ) -> Option<Ending> {
         match refusal {
             Refusal::Waits(Missing::Version(version)) => {
-                desk.notice(Notice::UnknownVersion(*version));
+                desk.unknown_version(*version);
                 return Some(Ending::Settled);
             }
             Refusal::Waits(Missing::PrevBlock(hash)) => {
@@ -435,11 +442,24 @@ impl Pipeline {
             let State::Asked { peer, since } = batch.state else { continue };
             let is_slow = now.saturating_sub(since) >= SLOW;
             let able = if is_slow { self.able(desk, sources, batch) } else { Vec::new() };
-            if able.iter().any(|other| *other != peer && !desk.is_resting(*other)) {
+            if able.iter().any(|other| *other != peer) {
                 desk.rest(peer);
                 self.batches[at].want_from_another(peer);
             }
         }
-        None
+        self.ending_if_crawling(now)
+    }
+
+    fn ending_if_crawling(&mut self, now: Duration) -> Option<Ending> {
+        if !self.batches.iter().any(|batch| matches!(batch.state, State::Asked { .. })) {
+            self.crawl = None;
+            return None;
+        }
+        let (since, bytes) = *self.crawl.get_or_insert((now, self.meter.bytes));
+        if now.saturating_sub(since) < CRAWL {
+            return None;
+        }
+        self.crawl = Some((now, self.meter.bytes));
+        (self.meter.bytes.saturating_sub(bytes) < LEAST_BYTES).then_some(Ending::Broken)
     }
 }

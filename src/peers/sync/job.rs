@@ -14,9 +14,12 @@ use sharechain::params::{ChainParams, MAX_REORG_DEPTH};
 use sharechain::share::ShareId;
 use sharechain::target::Work;
 use sharechain::units::Height;
+use std::time::Duration;
 
 /// Lowest blocks left out of a chain from the middle, since its answerers drop theirs while the rest is fetched.
 const SPARE: usize = 16;
+/// How long it may take until bodies can be asked for.
+pub(super) const IDS_TIME: Duration = Duration::from_secs(60);
 /// Times that a claimer may change its branch while its ids are asked for.
 const MAX_RESTARTS: u32 = 3;
 /// Ids of a locator that are the graft's; the others are the chain's.
@@ -68,6 +71,9 @@ pub(super) struct Job {
     parent: ShareId,
     ids: Vec<ShareId>,
     restarts: u32,
+    begun: Duration,
+    /// Whether all ids have come.
+    has_ids: bool,
     /// Whether the ids go on from a graft, or are to be one.
     on_graft: bool,
     pipeline: Option<Pipeline>,
@@ -95,6 +101,8 @@ impl Job {
             parent: params.chain_id().as_block(),
             ids: Vec::new(),
             restarts: 0,
+            begun: desk.time(),
+            has_ids: false,
             on_graft: false,
             pipeline: None,
             ending: None,
@@ -274,7 +282,8 @@ impl Job {
         locator
     }
 
-    fn locate(&self, desk: &mut Desk) {
+    fn locate(&mut self, desk: &mut Desk) {
+        self.has_ids = true;
         let request = ChainRequest::Look(Look::Locate { parent: self.parent, ids: self.ids.clone() });
         self.request(desk, request, Requested::Locate);
     }
@@ -387,6 +396,9 @@ impl Job {
     }
 
     pub(super) fn tick(&mut self, desk: &mut Desk) {
+        if !self.has_ids && desk.time().saturating_sub(self.begun) >= IDS_TIME {
+            return self.end(Ending::Broken);
+        }
         self.pumped(desk, |pipeline, desk, sources| pipeline.tick(desk, sources));
         let told: Option<Progress> =
             self.pipeline.as_mut().and_then(|pipeline| pipeline.due_progress(desk.time(), self.ids.len()));

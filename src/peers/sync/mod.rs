@@ -81,6 +81,7 @@ pub(super) struct Sync {
     job: Option<Job>,
     next_job: u64,
     standing: Standing,
+    /// Whether this node has been level with its peers.
     is_synced: bool,
     readiness: Readiness,
     /// Whether a peer has ever said where it stands.
@@ -110,9 +111,10 @@ impl Sync {
     }
 
     /// Whether so much is missing that what others gossip cannot be judged. A claim alone does not make it so, or whoever
-    /// claims much and gives nothing would keep the node from hearing the others.
+    /// claims much and gives nothing would keep the node from hearing the others; and once level with the peers a node
+    /// hears them all the time.
     pub(super) fn is_far_behind(&self) -> bool {
-        let goal = self.job.as_ref().filter(|job| job.gained() > 0).map(Job::goal);
+        let goal = self.job.as_ref().filter(|job| !self.is_synced && job.gained() > 0).map(Job::goal);
         goal.is_some_and(|goal| goal > self.state.height.saturating_add(FAR_BEHIND))
     }
 
@@ -268,10 +270,9 @@ impl Sync {
             self.standing = standing;
             desk.notice(Notice::Standing(standing));
         }
-        let is_synced = standing == Standing::Current || (self.is_synced && !self.is_far_behind());
-        if self.is_synced != is_synced {
-            self.is_synced = is_synced;
-            desk.request(ChainRequest::Synced(is_synced), RequestFor::Sync(Requested::Nothing));
+        if standing == Standing::Current && !self.is_synced {
+            self.is_synced = true;
+            desk.request(ChainRequest::Synced(true), RequestFor::Sync(Requested::Nothing));
         }
     }
 }

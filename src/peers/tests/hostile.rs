@@ -6,7 +6,7 @@ use crate::peers::conduct::{Fault, LIMIT};
 use crate::peers::desk::MESSAGES_AT_ONCE;
 use crate::peers::link::{MAX_GOSSIP, MAX_QUESTION};
 use crate::peers::relay::{MAX_OPEN_PER_PEER, MAX_SHARE};
-use crate::peers::wire::{BlockMessage, ShareMessage};
+use crate::peers::wire::{BlockMessage, ShareMessage, SharesAnswer, TipAnswer};
 use sharechain::codec::Encode;
 use sharechain::share::Share;
 
@@ -228,4 +228,56 @@ fn faults_have_reasons_and_few_ban_by_themselves() {
         assert_eq!(fault.points() >= LIMIT, at_once);
     }
     const { assert!(MAX_GOSSIP > 4_000 * 32 + MAX_SHARE, "long lists fit") };
+}
+
+/// A claim to any height must not make a node deaf that has been level with its peers.
+#[test]
+fn a_claim_does_not_keep_a_node_from_hearing_others() {
+    let mut rig = world(20);
+    let mut net = Net::new();
+    let (node, honest) = (net.node(rig.fork()), net.node(rig.fork()));
+    net.connect(node, honest);
+    net.run(seconds(3));
+    let liar = net.liar(rig.fork(), |question, truth| match question {
+        Question::Tip => {
+            let mut tip = TipAnswer::from_bytes(&truth).expect("canonical");
+            tip.height = Height(1_000_000);
+            tip.work = sharechain::target::Work(tip.work.0 * 1_000);
+            tip.id.0[3] ^= 1;
+            Reply::Answer(tip.to_bytes())
+        }
+        _ => Reply::Silence,
+    });
+    net.connect(node, liar);
+    net.run(seconds(5));
+    assert_eq!(net.standing(node), Some(Standing::Syncing), "it looks into the claim");
+    let (block, id) = rig.extend(1);
+    net.find(honest, &block);
+    net.run(seconds(1));
+    assert_eq!(net.tip(node), id);
+}
+
+/// A sender that has only one of two listed shares is asked once, and the block is let go in time.
+#[test]
+fn a_list_that_comes_in_part_is_not_asked_for_again() {
+    let mut rig = world(5);
+    let mut net = Net::new();
+    let node = net.node(rig.fork());
+    let have = rig.mine(Work::of(1), Want::Share);
+    rig.take(&have).expect("valid");
+    rig.share(2);
+    let answer = SharesAnswer { shares: vec![have.share] }.to_bytes();
+    let puppet = net.puppet(move |question| match question {
+        Question::Shares { .. } => Reply::Answer(answer.clone()),
+        _ => Reply::Silence,
+    });
+    net.connect(node, puppet);
+    net.run(seconds(1));
+    let (block, _) = rig.extend(1);
+    let message = BlockMessage { round: 0, share: block.share, includes: block.includes }.to_bytes();
+    let token = net.gossip(puppet, node, Topic::Block, &message).expect("new");
+    net.run(seconds(9));
+    assert_eq!(net.verdict(token), Some(Verdict::Ignore));
+    let asked = net.asked.iter().filter(|(.., question)| matches!(question, Question::Shares { .. }));
+    assert_eq!(asked.count(), 1);
 }

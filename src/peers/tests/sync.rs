@@ -352,3 +352,52 @@ fn twin(rig: &Rig) -> Rig {
     twin.store = rig.store.clone();
     twin
 }
+
+/// The only one who has the chain, on a line so slow that answers mostly come too late: asked less and less, never banned,
+/// and honest all the same.
+#[test]
+fn who_is_merely_slow_is_never_banned() {
+    let rig = world(60);
+    let mut net = Net::new();
+    let mut asked = 0;
+    let slow = net.liar(rig.fork(), move |question, truth| {
+        if !is_blocks(question) {
+            return Reply::Answer(truth);
+        }
+        asked += 1;
+        // One of three in time.
+        if asked % 3 == 0 { Reply::Answer(truth) } else { Reply::Silence }
+    });
+    let new = net.node(rig.newcomer());
+    net.connect(new, slow);
+    let mut most = 0;
+    for _ in 0..360 {
+        net.run(seconds(5));
+        most = most.max(net.points(new, slow));
+    }
+    assert!(net.bans.is_empty() && most < 60, "{most}");
+    assert_eq!(net.tip(new), rig.chain.tip(), "within half an hour");
+}
+
+/// Somebody who gives his ids ever so slowly does not keep the newcomer from the honest one for long.
+#[test]
+fn who_claims_and_dawdles_is_left() {
+    let rig = world(60);
+    let mut net = Net::new();
+    let dawdler = net.liar(rig.fork(), |question, truth| match question {
+        Question::Tip => {
+            let mut tip = TipAnswer::from_bytes(&truth).expect("canonical");
+            tip.recent_work = Work(tip.recent_work.0 * 2);
+            tip.id.0[3] ^= 1;
+            Reply::Answer(tip.to_bytes())
+        }
+        Question::Ids { .. } => Reply::Silence,
+        _ => Reply::Answer(truth),
+    });
+    let (honest, new) = (net.node(rig.fork()), net.node(rig.newcomer()));
+    net.connect(new, dawdler);
+    net.connect(new, honest);
+    net.run(seconds(40));
+    assert_eq!(net.tip(new), rig.chain.tip());
+    assert_eq!(net.points(new, honest), 0);
+}
