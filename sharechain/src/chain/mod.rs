@@ -8,6 +8,7 @@
 //! the way of a submission), `prepare` (check 7), `apply` (choice of tip), `draft` (the same rules, for making jobs).
 
 mod apply;
+mod credited;
 mod draft;
 mod graft;
 mod judge;
@@ -50,6 +51,7 @@ pub struct ShareChain {
     headers: HeaderTree,
     tree: BlockTree,
     desk: PayoutDesk,
+    credited: credited::Credited,
     shares: SharePool,
     waiting: WaitingPool<Submission>,
     invalid: InvalidIds,
@@ -71,6 +73,7 @@ impl ShareChain {
             id,
             tree: BlockTree::new(id),
             desk: PayoutDesk::new(&params),
+            credited: credited::Credited::default(),
             params,
             headers,
             shares: SharePool::default(),

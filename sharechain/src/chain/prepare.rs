@@ -152,14 +152,14 @@ impl ShareChain {
         Ok(listed)
     }
 
-    fn check_listed(&self, position: &Position, listed: &[VerifiedShare]) -> Result<(), InvalidBlock> {
-        let credited = self.credited_before(position.parent);
+    fn check_listed(&mut self, position: &Position, listed: &[VerifiedShare]) -> Result<(), InvalidBlock> {
+        self.know_credited(position.parent);
         let mut seen = BTreeSet::from([position.id]);
         for share in listed {
             let id = share.id();
             let problem = if !seen.insert(id) {
                 Some(ListedProblem::Twice)
-            } else if credited.contains(&id) {
+            } else if self.credited.contains(&id) {
                 Some(ListedProblem::Credited)
             } else {
                 self.listing_problem(position, share)
@@ -205,23 +205,24 @@ impl ShareChain {
         self.tree.get(place).map(|block| block.freshness).unwrap_or_default()
     }
 
-    /// Ids credited by this block and those before it, as far back as a listed share can have been credited.
-    pub(super) fn credited_before(&self, parent: Place) -> BTreeSet<ShareId> {
+    /// Moves what is known of credited shares to this block: ids credited by it and those before it, as far back as a
+    /// listed share can have been credited.
+    fn know_credited(&mut self, parent: Place) {
         let depth = usize::try_from(self.params.include_depth).unwrap_or(usize::MAX);
-        self.tree.back_from(parent, depth).flat_map(|block| block.credited.iter().copied()).collect()
+        self.credited.move_to(&self.tree, parent, depth);
     }
 
     /// Verified shares from the pool that a block on the tip may list, those that have least time left first.
-    pub(super) fn listable(&self, time: UnixTime) -> Vec<ShareId> {
+    pub(super) fn listable(&mut self, time: UnixTime) -> Vec<ShareId> {
         let parent = self.tree.tip();
         let Some(base) = self.base_of(parent) else { return Vec::new() };
         let height = self.tree.height(parent).saturating_add(1);
         let position = Position { parent, base, height, time, id: self.id.as_block(), level: Level::Full };
-        let credited = self.credited_before(parent);
+        self.know_credited(parent);
         let most = usize::try_from(self.params.max_listed).unwrap_or(usize::MAX);
         let candidates = self.shares.range(height.saturating_sub(self.params.include_depth), height);
         let listable = candidates.filter(|share| {
-            !credited.contains(&share.id()) && self.listing_problem(&position, share).is_none()
+            !self.credited.contains(&share.id()) && self.listing_problem(&position, share).is_none()
         });
         listable.map(VerifiedShare::id).take(most).collect()
     }
