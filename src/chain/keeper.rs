@@ -1,7 +1,7 @@
 //! The share chain with its store: judge, save, apply, in this order. No thread and no clock: the writer's thread wraps
 //! it, and the simulator runs it as it is.
 
-use super::{ChainEvent, ChainState, HeadersTaken, Taken};
+use super::{ChainEvent, ChainState, Extended, HeadersTaken, Taken};
 use bitcoin::block::Header;
 use sharechain::bitcoin_headers::HeaderError;
 use sharechain::chain::{
@@ -153,6 +153,29 @@ impl<S: ShareStore> Keeper<S> {
         Ok(events)
     }
 
+    /// Takes blocks in order, each as [`Keeper::take`] does, up to the first that is neither here then nor was before.
+    pub fn extend(
+        &mut self,
+        blocks: Vec<Submission>,
+        now: UnixTime,
+        mut verdict: impl FnMut(&Judged),
+    ) -> Result<(Extended, Vec<ChainEvent>), S::Error> {
+        let (mut extended, mut events) = (Extended::default(), Vec::new());
+        for block in blocks {
+            let mut first = None;
+            events.extend(self.take([block], now, |judged| {
+                verdict(judged);
+                first.get_or_insert_with(|| refusal_of_block(&judged.verdict));
+            })?);
+            extended.refused = first.flatten();
+            if extended.refused.is_some() {
+                break;
+            }
+            extended.taken = extended.taken.saturating_add(1);
+        }
+        Ok((extended, events))
+    }
+
     /// Makes Bitcoin headers known, parents before children, up to the first that is refused.
     pub fn add_headers(
         &mut self,
@@ -278,6 +301,15 @@ pub(super) fn readmit<S: ShareStore>(chain: &mut ShareChain, store: &S) -> Resul
         }
     }
     Ok(count)
+}
+
+/// Why an offered block is not here now; none when it is, from before or from now on.
+fn refusal_of_block(verdict: &Result<Taken, Refusal>) -> Option<Refusal> {
+    match verdict {
+        Ok(taken) => taken.not_a_block.clone(),
+        Err(Refusal::Known) => None,
+        Err(refusal) => Some(refusal.clone()),
+    }
 }
 
 fn taken(step: &Step) -> Taken {

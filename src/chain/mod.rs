@@ -135,6 +135,7 @@ type ReadFn = Box<dyn FnOnce(&mut Reader<'_>) + Send>;
 
 pub(super) enum Command {
     Submit { submission: Box<Submission>, reply: Reply },
+    Extend { blocks: Vec<Submission>, reply: oneshot::Sender<Extended> },
     Headers { headers: Vec<Header>, reply: oneshot::Sender<HeadersTaken> },
     Draft { header: ShareHeader, reply: oneshot::Sender<Result<Draft, DraftError>> },
     Solution(Box<Solution>),
@@ -152,6 +153,15 @@ pub(super) enum Reply {
     None,
     WhenJudged(oneshot::Sender<Result<Taken, Refusal>>),
     WhenSaved(oneshot::Sender<Result<Taken, Refusal>>),
+}
+
+/// What became of consecutive blocks.
+#[derive(Clone, Debug, Default)]
+pub struct Extended {
+    /// How many are here now, from the first on.
+    pub taken: usize,
+    /// Why the next one was refused.
+    pub refused: Option<Refusal>,
 }
 
 /// What became of Bitcoin headers.
@@ -181,6 +191,12 @@ impl ChainHandle {
     pub async fn offer(&self, submission: Submission) -> Result<(), Stopped> {
         let command = Command::Submit { submission: Box::new(submission), reply: Reply::None };
         self.commands.send(command).await.map_err(|_| Stopped)
+    }
+
+    /// Hands in consecutive blocks of a sync, up to the first refusal other than [`Refusal::Known`]. The writer does
+    /// nothing else meanwhile, so there should not be many. They may be flushed to the disk later, together with others.
+    pub async fn extend(&self, blocks: Vec<Submission>) -> Result<Extended, Stopped> {
+        self.ask(|reply| Command::Extend { blocks, reply }).await
     }
 
     /// Makes Bitcoin headers known, parents before children.

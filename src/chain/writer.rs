@@ -21,6 +21,11 @@ impl<S: ShareStore> Writer<S> {
         while let Some(command) = self.commands.blocking_recv() {
             match command {
                 Command::Submit { submission, reply } => self.take(*submission, reply)?,
+                Command::Extend { blocks, reply } => {
+                    let (extended, events) = self.keeper.extend(blocks, now(), log)?;
+                    self.publish(events);
+                    let _ = reply.send(extended);
+                }
                 Command::Headers { headers, reply } => {
                     let (taken, events) = self.keeper.add_headers(&headers, now(), log)?;
                     self.publish(events);

@@ -2,7 +2,7 @@
 //! writer's handle (see [`super::driver`]); and what others do to the chain, as the logic wants to hear of it.
 
 use super::io::{Branch, ChainAnswer, ChainRequest, Look, News, Stands};
-use crate::chain::{ChainEvent, Keeper, OWN_MINERS};
+use crate::chain::{ChainEvent, Extended, Keeper, OWN_MINERS};
 use sharechain::chain::ShareChain;
 use sharechain::codec::Decode;
 use sharechain::error::Refusal;
@@ -25,19 +25,9 @@ pub fn carry_out<S: ShareStore>(
             })?;
             ChainAnswer::Submitted(verdict.unwrap_or(Err(Refusal::Behind)))
         }
-        ChainRequest::Extend(submissions) => {
-            let (mut taken, mut refused) = (0_usize, None);
-            for submission in submissions {
-                let mut verdict = None;
-                events.extend(keeper.take([submission], now, |judged| {
-                    verdict.get_or_insert_with(|| judged.verdict.clone());
-                })?);
-                refused = verdict.and_then(|verdict| refusal_of_block(&verdict));
-                if refused.is_some() {
-                    break;
-                }
-                taken = taken.saturating_add(1);
-            }
+        ChainRequest::Extend(blocks) => {
+            let (Extended { taken, refused }, happened) = keeper.extend(blocks, now, |_| {})?;
+            events = happened;
             ChainAnswer::Extended { taken, refused }
         }
         ChainRequest::Headers(headers) => {
@@ -60,15 +50,6 @@ pub fn carry_out<S: ShareStore>(
         ChainRequest::Look(look) => look_up(keeper.chain_mut(), look),
     };
     Ok((answer, events))
-}
-
-/// Why a block of a sync is not here now; none when it is, from before or from now on.
-pub(super) fn refusal_of_block(verdict: &Result<crate::chain::Taken, Refusal>) -> Option<Refusal> {
-    match verdict {
-        Ok(taken) => taken.not_a_block.clone(),
-        Err(Refusal::Known) => None,
-        Err(refusal) => Some(refusal.clone()),
-    }
 }
 
 /// Answers what needs nothing but a look at the chain.

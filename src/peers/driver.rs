@@ -4,13 +4,13 @@
 //! The logic never waits: its requests to the chain go through a queue to one task, which keeps their order; binding and
 //! reading bodies go to the blocking pool. How much is under way is bounded by the logic itself, for each peer and in all.
 
-use super::carry::{look_up, news, refusal_of_block};
+use super::carry::{look_up, news};
 use super::conduct::Fault;
 use super::io::{BindJob, ChainAnswer, ChainRequest, ChainToken, News, Notice, Standing};
 use super::link::{Command, Event, Peer, QuestionToken, Verdict};
 use super::wire::Question;
 use super::{Input, Now, Output, Peers, Progress, serve, solutions};
-use crate::chain::{ChainHandle, Stopped, now};
+use crate::chain::{ChainHandle, Extended, Stopped, now};
 use bitcoin::block::Header;
 use sharechain::params::ChainParams;
 use sharechain::verify::Bound;
@@ -305,15 +305,8 @@ async fn carry_out_all(
 async fn carry_out(chain: &ChainHandle, request: ChainRequest) -> Result<ChainAnswer, Stopped> {
     Ok(match request {
         ChainRequest::Submit(submission) => ChainAnswer::Submitted(chain.judge(*submission).await?),
-        ChainRequest::Extend(submissions) => {
-            let (mut taken, mut refused) = (0_usize, None);
-            for submission in submissions {
-                refused = refusal_of_block(&chain.judge(submission).await?);
-                if refused.is_some() {
-                    break;
-                }
-                taken += 1;
-            }
+        ChainRequest::Extend(blocks) => {
+            let Extended { taken, refused } = chain.extend(blocks).await?;
             ChainAnswer::Extended { taken, refused }
         }
         ChainRequest::Headers(headers) => ChainAnswer::Headers(chain.add_headers(headers).await?),
