@@ -4,7 +4,8 @@
 //! twice, one serving and one with an empty data folder, and tells how long the newcomer takes until it is current, with
 //! the processor time and the memory of both. Aim: 15,000 shares a second, 100 s in all and 700 MB at most.
 //!
-//! `cargo bench --bench first_sync`, or `cargo bench --bench first_sync -- BLOCKS` for a shorter chain.
+//! `cargo bench --bench first_sync`, or `cargo bench --bench first_sync -- BLOCKS [FOLDER]` for a shorter chain, or to
+//! keep the chain in a folder and take it from there the next time.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
@@ -30,16 +31,20 @@ fn main() {
     let is_bench = env::args().any(|argument| argument == "--bench");
     let asked = env::args().skip(1).find_map(|argument| argument.parse().ok());
     let blocks = asked.unwrap_or(if is_bench { BLOCKS } else { 300 });
+    let kept = env::args().skip(1).find(|argument| argument.contains('/'));
     let folder = tempfile::tempdir().expect("a folder");
-    let [server, newcomer] = ["server", "newcomer"].map(|name| folder.path().join(name));
+    let newcomer = folder.path().join("newcomer");
+    let server = kept.map_or_else(|| folder.path().join("server"), Into::into);
     let params = params();
     let chain_file = folder.path().join("chain.toml");
     fs::write(&chain_file, chain_file::chain_toml(&params)).expect("written");
 
     let begun = Instant::now();
-    make_chain(&params, &server, blocks);
     let shares = u64::from(blocks) * (LISTED + 1);
-    println!("made {blocks} blocks of {} shares in {:.0?}", LISTED + 1, begun.elapsed());
+    if !server.exists() {
+        make_chain(&params, &server, blocks);
+        println!("made {blocks} blocks of {} shares in {:.0?}", LISTED + 1, begun.elapsed());
+    }
 
     let run = |data: &Path, more: &[&str]| Node::start(&chain_file, data, more);
     let mut serving = run(&server, &["--listen", "127.0.0.1:0"]);
@@ -91,10 +96,11 @@ impl Node {
     /// Reads the log up to a line that says what is wanted.
     fn until<T>(&mut self, wanted: impl Fn(&Value) -> Option<T>) -> T {
         let end = Instant::now() + PATIENCE;
-        let mut line = String::new();
+        let (mut line, mut before) = (String::new(), String::new());
         while Instant::now() < end {
+            before.clone_from(&line);
             line.clear();
-            assert!(self.log.read_line(&mut line).expect("text") > 0, "the program ended");
+            assert!(self.log.read_line(&mut line).expect("text") > 0, "the program ended: {before}");
             if let Some(found) = serde_json::from_str(&line).ok().and_then(|line| wanted(&line)) {
                 return found;
             }

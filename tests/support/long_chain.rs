@@ -10,7 +10,7 @@ use sharechain::chain::{ChangeSet, Draft, JobChoices, ShareChain, Submission};
 use sharechain::owner::Owner;
 use sharechain::params::{ChainParams, Network, embedded_genesis};
 use sharechain::pool::Source;
-use sharechain::share::{Share, ShareHeader, Tag};
+use sharechain::share::{Share, ShareHeader, Tag, header_id};
 use sharechain::store::ShareStore;
 use sharechain::target::Target;
 use sharechain::units::{BitcoinHeight, UnixTime};
@@ -40,19 +40,25 @@ pub(crate) fn params() -> ChainParams {
 
 /// Mines a chain on the embedded network that ends now, and saves it where a node with this data folder looks for it.
 pub(crate) fn make_chain(params: &ChainParams, folder: &Path, blocks: u32) {
+    make_chain_and(params, folder, blocks, 0);
+}
+
+/// The same, for a chain that will end now when `more` blocks have been mined by the maker that it gives.
+pub(crate) fn make_chain_and(params: &ChainParams, folder: &Path, blocks: u32, more: u32) -> Maker {
     let path = folder.join("embedded/sharechain");
     fs::create_dir_all(&path).expect("made");
     let open = OpenStore { path: &path, params, move_corrupt_aside: false };
     let mut store = open.open().expect("an empty store").store;
     store.commit_headers(&[(BitcoinHeight(0), embedded_genesis(NETWORK_BITS))]).expect("room on the disk");
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    let start = u32::try_from(since).expect("before 2106") - 30 * (blocks + 1);
+    let start = u32::try_from(since).expect("before 2106") - 30 * (blocks + more + 1);
     let mut maker = Maker::new(params, UnixTime(start));
     for _ in 0..blocks {
         let block = maker.block();
         store.write(&block).expect("room on the disk");
     }
     store.flush().expect("room on the disk");
+    maker
 }
 
 /// A node without a store or a network that mines by itself, as fast as it likes.
@@ -123,12 +129,19 @@ impl Maker {
             commitment: made.commitment,
         };
         edit(&mut share);
+        // Only the header's hash changes from one nonce to the next.
+        let (params, id) = (self.chain.params(), self.chain.id());
+        let commitment = &share.commitment;
+        let [share_target, block_target] = [commitment.share_bits, commitment.bits]
+            .map(|bits| Target::from_compact(bits).expect("a target"));
+        let mut header = share.full_header(id);
         loop {
-            let bound = Bound::new(self.chain.params(), self.chain.id(), Arc::new(share.clone()));
-            match bound {
-                Ok(bound) if bound.is_share() && bound.block_target().is_some() == block => return bound,
-                _ => share.header.nonce += 1,
+            header.nonce = share.header.nonce;
+            let hash = header_id(&header).0;
+            if share_target.is_met_by(&hash) && block_target.is_met_by(&hash) == block {
+                return Bound::new(params, id, Arc::new(share)).expect("mined");
             }
+            share.header.nonce += 1;
         }
     }
 }
