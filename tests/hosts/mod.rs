@@ -67,6 +67,7 @@ fn credited(chain: &BTreeMap<u64, host::Block>) -> BTreeSet<&str> {
 // Connections that a cut has broken come back after some seconds, whatever the spacing, so share blocks are slower here
 // than elsewhere in the tests; ten of the main chain's take five minutes.
 #[test]
+#[ignore = "needs a machine to itself; the short form is pool::five::two_groups_become_one_within_ten_blocks_and_no_share_stays_unpaid"]
 fn a_partition_heals_within_ten_blocks_and_no_share_stays_unpaid() {
     let Some(mut site) = site(5, 3) else { return };
     let hosts = crew(&site, 5);
