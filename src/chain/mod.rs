@@ -16,8 +16,8 @@ pub use sharechain::store::Bodies;
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use sharechain::chain::{
-    BlockSummary, BranchIds, Draft, DraftError, GraftClaim, GraftError, GraftStatus, LockedIn, NotAdopted,
-    Reorganisation, Submission, TipClaim, TooDeep,
+    BlockSummary, Draft, DraftError, GraftClaim, GraftError, LockedIn, NotAdopted, Reorganisation,
+    Submission, TooDeep,
 };
 use sharechain::error::Refusal;
 use sharechain::pool::Source;
@@ -134,25 +134,39 @@ pub struct ChainHandle {
 type ReadFn = Box<dyn FnOnce(&mut Reader<'_>) + Send>;
 
 pub(super) enum Command {
-    Submit { submission: Box<Submission>, reply: Reply },
-    Extend { blocks: Vec<Submission>, reply: oneshot::Sender<Extended> },
-    Headers { headers: Vec<Header>, reply: oneshot::Sender<HeadersTaken> },
-    Draft { header: ShareHeader, reply: oneshot::Sender<Result<Draft, DraftError>> },
+    /// The verdict is told after the checks, before the disk.
+    Submit {
+        submission: Box<Submission>,
+        verdict: Option<oneshot::Sender<Result<Taken, Refusal>>>,
+    },
+    Extend {
+        blocks: Vec<Submission>,
+        reply: oneshot::Sender<Extended>,
+    },
+    Headers {
+        headers: Vec<Header>,
+        reply: oneshot::Sender<HeadersTaken>,
+    },
+    Draft {
+        header: ShareHeader,
+        reply: oneshot::Sender<Result<Draft, DraftError>>,
+    },
     Solution(Box<Solution>),
     Read(ReadFn),
-    BeginGraft { claim: GraftClaim, reply: oneshot::Sender<Result<(), GraftError>> },
-    DropGraft { reply: oneshot::Sender<()> },
-    Adopt { tip: ShareId, reply: oneshot::Sender<Result<(), NotAdopted>> },
+    BeginGraft {
+        claim: GraftClaim,
+        reply: oneshot::Sender<Result<(), GraftError>>,
+    },
+    DropGraft {
+        reply: oneshot::Sender<()>,
+    },
+    Adopt {
+        tip: ShareId,
+        reply: oneshot::Sender<Result<(), NotAdopted>>,
+    },
     Synced(bool),
     Tick,
     Stop,
-}
-
-/// When whoever handed in a submission hears of its verdict.
-pub(super) enum Reply {
-    None,
-    WhenJudged(oneshot::Sender<Result<Taken, Refusal>>),
-    WhenSaved(oneshot::Sender<Result<Taken, Refusal>>),
 }
 
 /// What became of consecutive blocks.
@@ -174,22 +188,15 @@ pub struct HeadersTaken {
 }
 
 impl ChainHandle {
-    /// Hands in a submission and waits until what it did is saved. (A wanted block may be flushed to the disk later,
-    /// together with others.)
-    pub async fn submit(&self, submission: Submission) -> Result<Result<Taken, Refusal>, Stopped> {
-        let submission = Box::new(submission);
-        self.ask(|reply| Command::Submit { submission, reply: Reply::WhenSaved(reply) }).await
-    }
-
     /// Hands in a submission and waits for its verdict: it comes after the checks, before the disk.
     pub async fn judge(&self, submission: Submission) -> Result<Result<Taken, Refusal>, Stopped> {
         let submission = Box::new(submission);
-        self.ask(|reply| Command::Submit { submission, reply: Reply::WhenJudged(reply) }).await
+        self.ask(|verdict| Command::Submit { submission, verdict: Some(verdict) }).await
     }
 
     /// Hands in a submission; waits for room in the queue, not for what becomes of it.
     pub async fn offer(&self, submission: Submission) -> Result<(), Stopped> {
-        let command = Command::Submit { submission: Box::new(submission), reply: Reply::None };
+        let command = Command::Submit { submission: Box::new(submission), verdict: None };
         self.commands.send(command).await.map_err(|_| Stopped)
     }
 
@@ -229,21 +236,6 @@ impl ChainHandle {
         self.commands.send(command).await.map_err(|_| Stopped)
     }
 
-    /// What another node finds the newest common block by.
-    pub async fn locator(&self) -> Result<Vec<ShareId>, Stopped> {
-        self.read(|reader| reader.chain.locator()).await
-    }
-
-    /// At most so many ids of the active branch after the newest block that the locator names.
-    pub async fn ids_after(&self, locator: Vec<ShareId>, most: usize) -> Result<BranchIds, Stopped> {
-        self.read(move |reader| reader.chain.ids_after(&locator, most)).await
-    }
-
-    /// What to say of the tip to those who ask.
-    pub async fn tip_claim(&self) -> Result<TipClaim, Stopped> {
-        self.read(|reader| reader.chain.tip_claim()).await
-    }
-
     /// A reader of block bodies that does not ask the writer. It blocks for a read.
     pub fn bodies(&self) -> Bodies {
         self.bodies.clone()
@@ -257,11 +249,6 @@ impl ChainHandle {
     /// Gives up the chain that is being taken from the middle, if there is one.
     pub async fn drop_graft(&self) -> Result<(), Stopped> {
         self.ask(|reply| Command::DropGraft { reply }).await
-    }
-
-    /// The chain that is being taken from the middle, and what another node finds its newest block by.
-    pub async fn graft(&self) -> Result<Option<(GraftStatus, Vec<ShareId>)>, Stopped> {
-        self.read(|reader| reader.chain.graft().map(|graft| (graft, reader.chain.graft_locator()))).await
     }
 
     /// Follows the chain from the middle that ends with `tip`, if it is better and was checked.

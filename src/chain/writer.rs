@@ -1,11 +1,11 @@
 //! The writer thread: the one owner of the share chain and its store.
 
 use super::keeper::{Judged, Keeper};
-use super::{ChainEvent, ChainState, Command, OWN_MINERS, Reader, Reply, Taken, now};
+use super::{ChainEvent, ChainState, Command, OWN_MINERS, Reader, Taken, now};
 use sharechain::chain::{LockedIn, Reorganisation, Submission, TooDeep};
 use sharechain::error::{Blame, Missing, Refusal};
 use sharechain::store::ShareStore;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 pub(super) struct Writer<S> {
@@ -20,7 +20,7 @@ impl<S: ShareStore> Writer<S> {
     pub(super) fn run(mut self) -> Result<(), S::Error> {
         while let Some(command) = self.commands.blocking_recv() {
             match command {
-                Command::Submit { submission, reply } => self.take(*submission, reply)?,
+                Command::Submit { submission, verdict } => self.take(*submission, verdict)?,
                 Command::Extend { blocks, reply } => {
                     let (extended, events) = self.keeper.extend(blocks, now(), log)?;
                     self.publish(events);
@@ -66,25 +66,19 @@ impl<S: ShareStore> Writer<S> {
     }
 
     /// The one door: a submission, and then whatever it releases.
-    fn take(&mut self, submission: Submission, reply: Reply) -> Result<(), S::Error> {
-        let (mut early, late) = match reply {
-            Reply::None => (None, None),
-            Reply::WhenJudged(reply) => (Some(reply), None),
-            Reply::WhenSaved(reply) => (None, Some(reply)),
-        };
-        let mut verdict: Option<Result<Taken, Refusal>> = None;
+    fn take(
+        &mut self,
+        submission: Submission,
+        mut verdict: Option<oneshot::Sender<Result<Taken, Refusal>>>,
+    ) -> Result<(), S::Error> {
         let events = self.keeper.take([submission], now(), |judged| {
             log(judged);
             // The first is what was handed in; whoever sent what it releases has had an answer: that it waits.
-            if let Some(early) = early.take() {
-                let _ = early.send(judged.verdict.clone());
+            if let Some(verdict) = verdict.take() {
+                let _ = verdict.send(judged.verdict.clone());
             }
-            verdict.get_or_insert_with(|| judged.verdict.clone());
         })?;
         self.publish(events);
-        if let Some((reply, verdict)) = late.zip(verdict) {
-            let _ = reply.send(verdict);
-        }
         Ok(())
     }
 
