@@ -42,6 +42,20 @@ pub enum StoreError {
         /// The newest format that this code knows.
         known: u32,
     },
+    /// The store was written by a build from before the first release. Nothing in it was changed.
+    #[error(
+        "the store {} has format {found}, this release reads format {known}. Move the folder away: a new store is \
+         begun, which other nodes fill again",
+        .path.display()
+    )]
+    TooOld {
+        /// The store's folder.
+        path: PathBuf,
+        /// The store's format.
+        found: u32,
+        /// The format that this code reads.
+        known: u32,
+    },
     /// What the store holds is not what was written to it.
     #[error(
         "the store {} is corrupt: {problem}. Check the disk. Run again with --move-corrupt-store-aside to keep the \

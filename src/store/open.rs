@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-/// The format that this code writes.
-pub const SCHEMA: u32 = 1;
+/// The format that this code writes. Format 1, whose index rows lacked what Bitcoin blocks the listed shares build on, was
+/// never in a release.
+pub const SCHEMA: u32 = 2;
 /// Memory for sled's cache. Its default of 1 GB is more than the whole store; a node reads few rows twice.
 const CACHE_BYTES: u64 = 64 << 20;
 /// A store that was just closed may hold its lock a moment longer.
@@ -104,6 +105,9 @@ fn check_or_begin(table: &Table, params: &ChainParams) -> Result<(), StoreError>
         Ok(SCHEMA) => {}
         Ok(found) if found > SCHEMA => {
             return Err(StoreError::TooNew { path: path.clone(), found, known: SCHEMA });
+        }
+        Ok(found) if found > 0 => {
+            return Err(StoreError::TooOld { path: path.clone(), found, known: SCHEMA });
         }
         _ => return Err(StoreError::corrupt(path, "the number of its format is none that ever was")),
     }

@@ -25,7 +25,7 @@ use thiserror::Error;
 
 use super::error::ChainName;
 
-/// Most bytes of a bincode row. The largest, an index row of 4,096 listed shares, has about 400,000.
+/// Most bytes of a bincode row. The largest, an index row of 4,096 listed shares, has at most 530,000.
 const MAX_ROW: u64 = 1 << 20;
 const CHECKSUM: usize = 8;
 
@@ -93,6 +93,7 @@ struct IndexRow<'a> {
     #[serde(borrow)]
     listed: Vec<ContributionRow<'a>>,
     credited: Vec<[u8; 32]>,
+    listed_on: Vec<[u8; 32]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -139,6 +140,7 @@ pub(super) fn encode_index(summary: &BlockSummary) -> Result<Vec<u8>, BadRow> {
         own: credits.own.as_ref().map(contribution_row),
         listed: credits.listed.iter().map(contribution_row).collect(),
         credited: summary.credited.iter().map(|id| id.0).collect(),
+        listed_on: summary.listed_on.iter().map(|hash| hash.to_byte_array()).collect(),
     };
     Ok(options().serialize(&row)?)
 }
@@ -173,6 +175,7 @@ pub(super) fn decode_index(height: Height, id: ShareId, content: &[u8]) -> Resul
         work: work(&row.work),
         bitcoin_height: BitcoinHeight(row.bitcoin_height),
         prev_block: BlockHash::from_byte_array(row.prev_block),
+        listed_on: row.listed_on.into_iter().map(BlockHash::from_byte_array).collect(),
         freshness: Freshness {
             work: work(&row.fresh_work),
             parent_work: work(&row.fresh_parent_work),

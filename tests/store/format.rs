@@ -7,8 +7,8 @@ use sharechain::units::BitcoinHeight;
 use std::fmt::Write;
 use std::fs;
 
-/// Keys and values in hexadecimal. To change it is to make a new schema with a migration from this one.
-const GOLDEN: &str = include_str!("schema-1.txt");
+/// Keys and values in hexadecimal. To change it is to make a new schema, and from the first release on a migration from this one.
+const GOLDEN: &str = include_str!("schema-2.txt");
 
 /// One row of every kind, with and without what is optional.
 fn write_all(store: &mut SledStore) {
@@ -43,7 +43,7 @@ fn rows_are_written_as_they_always_were() {
     let written: String =
         rows(folder.path()).iter().map(|(k, v)| format!("{} {}\n", hex(k), hex(v))).collect();
     if written != GOLDEN {
-        let found = concat!(env!("CARGO_TARGET_TMPDIR"), "/schema-1.txt");
+        let found = concat!(env!("CARGO_TARGET_TMPDIR"), "/schema-2.txt");
         fs::write(found, &written).expect("room on the disk");
         panic!("the format has changed; what is written now is in {found}");
     }

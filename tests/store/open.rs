@@ -83,11 +83,24 @@ fn a_store_of_another_chain_is_refused_by_name_and_not_changed() {
 fn a_store_of_a_newer_release_is_refused_and_not_changed() {
     let folder = tempfile::tempdir().expect("a folder");
     write(&mut open(folder.path()), &BLOCKS, 1..=3);
-    let newer = sealed(b"mschema", &2_u32.to_le_bytes());
+    let newer = sealed(b"mschema", &3_u32.to_le_bytes());
     tamper(folder.path(), |db| drop(db.insert(b"mschema", newer).expect("inserted")));
     let before = rows(folder.path());
     let error = try_open(folder.path()).expect_err("too new");
-    assert!(matches!(error, StoreError::TooNew { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::TooNew { found: 3, known: 2, .. }), "{error}");
+    assert_eq!(rows(folder.path()), before);
+}
+
+#[test]
+fn a_store_from_before_the_first_release_is_refused_and_not_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&mut open(folder.path()), &BLOCKS, 1..=3);
+    let older = sealed(b"mschema", &1_u32.to_le_bytes());
+    tamper(folder.path(), |db| drop(db.insert(b"mschema", older).expect("inserted")));
+    let before = rows(folder.path());
+    let error = try_open(folder.path()).expect_err("too old");
+    assert!(matches!(error, StoreError::TooOld { found: 1, known: 2, .. }), "{error}");
+    assert!(error.to_string().contains("Move the folder away"), "{error}");
     assert_eq!(rows(folder.path()), before);
 }
 

@@ -80,6 +80,11 @@ impl Blocks {
             work: Work(U256::from(height) << 40),
             bitcoin_height: commitment.bitcoin_height,
             prev_block: block.share.header.prev_block,
+            // Every fifth block lists shares on an older Bitcoin block.
+            listed_on: (height % 5 == 2)
+                .then(|| bitcoin_header(height / 20 + 1_000).block_hash())
+                .into_iter()
+                .collect(),
             freshness: Freshness {
                 work: bitcoin_work(height / 20 + 1),
                 parent_work: bitcoin_work(height / 20),

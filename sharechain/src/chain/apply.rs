@@ -177,9 +177,9 @@ impl ShareChain {
         Ok(self.waiting.release(&Missing::PrevBlock(hash)))
     }
 
-    /// Forgets stale Bitcoin branches that no block and no share names.
+    /// Forgets stale Bitcoin branches that no block, no share that a block lists, and no share of the pool names.
     fn prune_headers(&mut self) {
-        let blocks = self.tree.iter().map(|block| block.prev_block);
+        let blocks = self.tree.iter().flat_map(BlockSummary::bitcoin_blocks);
         let shares = self.shares.iter().map(|share| share.share().header.prev_block);
         let named: BTreeSet<_> = blocks.chain(shares).collect();
         let dropped = self.headers.prune(|hash| named.contains(hash));

@@ -13,6 +13,7 @@ use crate::target::{Target, Work};
 use crate::units::{BitcoinHeight, Height, UnixTime};
 use crate::verify::{Bound, VerifiedShare};
 use crate::window::{BlockCredits, Contribution};
+use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -260,6 +261,7 @@ impl ShareChain {
             work,
             bitcoin_height: commitment.bitcoin_height,
             prev_block: share.share().header.prev_block,
+            listed_on: parts.listed_on,
             freshness: self.freshness(position.parent).after(share.context(), position.height),
             credits: parts.credits,
             credited: parts.credited,
@@ -289,7 +291,13 @@ fn block_parts(share: &VerifiedShare, listed: &[VerifiedShare]) -> BlockParts {
             listed: listed.iter().map(contribution).collect(),
         }),
         credited: Arc::new(own.into_iter().chain(listed).map(VerifiedShare::id).collect()),
+        listed_on: other_bitcoin_blocks(share.share().header.prev_block, listed),
     }
+}
+
+fn other_bitcoin_blocks(own: BlockHash, listed: &[VerifiedShare]) -> Box<[BlockHash]> {
+    let named = listed.iter().map(|share| share.share().header.prev_block);
+    named.filter(|hash| *hash != own).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn contribution(share: &VerifiedShare) -> Contribution {

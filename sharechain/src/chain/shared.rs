@@ -8,6 +8,7 @@ use crate::share::{ShareBlock, ShareId};
 use crate::units::Height;
 use crate::verify::VerifiedShare;
 use crate::window::BlockCredits;
+use bitcoin::BlockHash;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +28,7 @@ pub(super) struct BlockParts {
     pub(super) block: Arc<ShareBlock>,
     pub(super) credits: Arc<BlockCredits>,
     pub(super) credited: Arc<Vec<ShareId>>,
+    pub(super) listed_on: Box<[BlockHash]>,
 }
 
 impl SharedVerdicts {

@@ -28,12 +28,21 @@ pub struct BlockSummary {
     pub bitcoin_height: BitcoinHeight,
     /// The Bitcoin block that it builds on.
     pub prev_block: BlockHash,
+    /// Other Bitcoin blocks that its listed shares build on, each once: headers without which it cannot be checked.
+    pub listed_on: Box<[BlockHash]>,
     /// The newest Bitcoin work seen by it and its ancestors.
     pub freshness: Freshness,
     /// What it credits.
     pub credits: Arc<BlockCredits>,
     /// Ids that it credits: itself if it meets its share target, then the listed ones in order.
     pub credited: Arc<Vec<ShareId>>,
+}
+
+impl BlockSummary {
+    /// The Bitcoin blocks that it and its listed shares build on.
+    pub fn bitcoin_blocks(&self) -> impl Iterator<Item = BlockHash> {
+        core::iter::once(self.prev_block).chain(self.listed_on.iter().copied())
+    }
 }
 
 /// H of protocol section 4, check 7: the most chainwork of the prev_blocks of a block and its ancestors.

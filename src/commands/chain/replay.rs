@@ -323,6 +323,8 @@ impl OldestWindow {
             work: parent.map_or(Work::ZERO, |parent| parent.work).saturating_add(block_target.work()),
             bitcoin_height: commitment.bitcoin_height,
             prev_block: share.share().header.prev_block,
+            // Nothing is pruned here.
+            listed_on: Box::default(),
             freshness: parent
                 .map_or(Freshness::default(), |parent| parent.freshness)
                 .after(&context, commitment.height),

@@ -118,6 +118,7 @@ async fn store(config: &Config, node: &RunningNode) -> Option<Finding> {
                 StoreError::OtherChain { .. } | StoreError::TooNew { .. } => {
                     "choose another folder with --data-dir DIR"
                 }
+                StoreError::TooOld { .. } => "move the folder away, and other nodes fill a new one",
                 StoreError::Corrupt { .. } => {
                     "check the disk, then start once with --move-corrupt-store-aside"
                 }
