@@ -3,7 +3,7 @@
 use super::keeper::{Judged, Keeper};
 use super::{ChainEvent, ChainState, Command, OWN_MINERS, Reader, Taken, now};
 use sharechain::chain::{LockedIn, Reorganisation, Submission, TooDeep};
-use sharechain::error::{Blame, Missing, Refusal};
+use sharechain::error::{Blame, Refusal};
 use sharechain::store::ShareStore;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
@@ -107,10 +107,6 @@ fn log(judged: &Judged) {
     match refusal.blame() {
         _ if judged.source == OWN_MINERS && *refusal != Refusal::Known => {
             warn!(share = %id, "a share of this node's own miners was not taken: {refusal}");
-        }
-        // Nothing that this node does helps: its operator must know.
-        Blame::Nobody if matches!(refusal, Refusal::Waits(Missing::Version(_))) => {
-            warn!(share = %id, "not taken: {refusal}")
         }
         Blame::Sender => warn!(share = %id, source, "refused: {refusal}"),
         Blame::Nobody => debug!(share = %id, source, "not taken: {refusal}"),
