@@ -10,11 +10,34 @@ pub(super) const MAX_LATE_PER_PEER: usize = 256;
 #[derive(Debug)]
 struct Early {
     peer: Peer,
-    round: u8,
+    heard: Rounds,
     is_block: bool,
 }
 
-/// Ids with the round in which each came last, by the peer that said it first.
+/// The rounds in which an id was heard: a bit for each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rounds([u128; 2]);
+
+impl Rounds {
+    const fn place(round: u8) -> (usize, u128) {
+        ((round >> 7) as usize, 1 << (round & 127))
+    }
+
+    const fn hear(&mut self, round: u8) {
+        let (half, bit) = Self::place(round);
+        self.0[half] |= bit;
+    }
+
+    /// The first after 0 that was not heard. None when all were: it takes 255 copies to silence this node.
+    fn first_unheard(self) -> Option<u8> {
+        (1..=u8::MAX).find(|round| {
+            let (half, bit) = Self::place(*round);
+            self.0[half] & bit == 0
+        })
+    }
+}
+
+/// Ids with the rounds in which each came, by the peer that said it first.
 #[derive(Debug, Default)]
 pub(super) struct Late {
     rounds: BTreeMap<ShareId, Early>,
@@ -22,16 +45,18 @@ pub(super) struct Late {
 }
 
 impl Late {
-    /// Remembers an id; a later round counts. What came as a block is one.
+    /// Remembers an id and the round. What came as a block is one.
     pub(super) fn note(&mut self, peer: Peer, id: ShareId, round: u8, is_block: bool) {
         if let Some(early) = self.rounds.get_mut(&id) {
-            early.round = round.max(early.round);
+            early.heard.hear(round);
             early.is_block |= is_block;
             return;
         }
         let order = self.order.entry(peer).or_default();
         order.push_back(id);
-        self.rounds.insert(id, Early { peer, round, is_block });
+        let mut heard = Rounds::default();
+        heard.hear(round);
+        self.rounds.insert(id, Early { peer, heard, is_block });
         if order.len() > MAX_LATE_PER_PEER
             && let Some(oldest) = order.pop_front()
         {
@@ -39,17 +64,17 @@ impl Late {
         }
     }
 
-    /// The next round of an id that came too early, as a block or as a share; none if it did not, or has been through
+    /// The round in which to say an id that came too early, as a block or as a share; none if it did not, or was heard in
     /// all rounds.
     pub(super) fn take(&mut self, id: &ShareId, is_block: bool) -> Option<u8> {
         if self.rounds.get(id)?.is_block != is_block {
             return None;
         }
-        let Early { peer, round, .. } = self.rounds.remove(id)?;
+        let Early { peer, heard, .. } = self.rounds.remove(id)?;
         if let Some(order) = self.order.get_mut(&peer) {
             order.retain(|noted| noted != id);
         }
-        round.checked_add(1)
+        heard.first_unheard()
     }
 
     /// The peer has left.
@@ -71,15 +96,19 @@ mod tests {
     }
 
     #[test]
-    fn the_next_round_follows_the_latest_heard() {
+    fn the_round_is_the_first_that_was_not_heard() {
         let mut late = Late::default();
         late.note(Peer(1), id(1), 0, false);
         late.note(Peer(2), id(1), 3, false);
-        late.note(Peer(2), id(1), 2, false);
+        late.note(Peer(2), id(1), 1, false);
         late.note(Peer(1), id(2), 255, false);
-        assert_eq!(late.take(&id(1), false), Some(4));
+        assert_eq!(late.take(&id(1), false), Some(2));
         assert_eq!(late.take(&id(1), false), None, "said again once");
-        assert_eq!(late.take(&id(2), false), None, "rounds end");
+        assert_eq!(late.take(&id(2), false), Some(1), "however late the round that was heard");
+        (0..255).for_each(|round| late.note(Peer(1), id(3), round, false));
+        late.note(Peer(1), id(4), 255, false);
+        late.note(Peer(1), id(3), 255, true);
+        assert_eq!(late.take(&id(3), true), None, "rounds end");
     }
 
     #[test]

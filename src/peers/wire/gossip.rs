@@ -8,7 +8,7 @@ use sharechain::share::{Share, ShareId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareMessage {
     /// 0 when its finder says it. A node that could not judge it when it came, and so did not hand it on, says it again
-    /// with the next number once it can: the network drops what repeats byte for byte.
+    /// with a number that it has not heard once it can: the network drops what repeats byte for byte.
     pub round: u8,
     /// The share.
     pub share: Share,
