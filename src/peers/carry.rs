@@ -9,6 +9,7 @@ use sharechain::error::Refusal;
 use sharechain::share::{ShareBlock, ShareId};
 use sharechain::store::{Bodies, ShareStore};
 use sharechain::units::UnixTime;
+use std::sync::Arc;
 
 /// Carries a request out, with what happened by it.
 pub fn carry_out<S: ShareStore>(
@@ -79,6 +80,25 @@ fn branch(chain: &ShareChain, id: &ShareId) -> Branch {
     } else {
         Branch::Nowhere
     }
+}
+
+/// Most shares that peers are told of again after events were missed.
+const MAX_TOLD_AGAIN: usize = 128;
+
+/// What peers are to be told when nobody knows what they were told: the tip, and the newest shares that no block lists, as
+/// if this node's own miners had just found them. The network drops what repeats byte for byte, so only what it never
+/// heard goes round.
+pub fn perhaps_untold(chain: &mut ShareChain, now: UnixTime) -> Vec<ChainEvent> {
+    let source = OWN_MINERS;
+    let tip = chain.block(&chain.tip()).cloned().map(Arc::new);
+    let block = tip.map(|block| ChainEvent::Block { block, is_tip: true, source, wanted: false });
+    let ids = chain.listable(now);
+    let newest = &ids[ids.len().saturating_sub(MAX_TOLD_AGAIN)..];
+    let shares = newest.iter().filter_map(|id| chain.shares().get(id));
+    block
+        .into_iter()
+        .chain(shares.map(|share| ChainEvent::Share { share: Arc::new(share.clone()), source }))
+        .collect()
 }
 
 /// What the logic is to hear of an event: not of the blocks of its own sync. The share of a block is read from the

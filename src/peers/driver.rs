@@ -4,7 +4,7 @@
 //! The logic never waits: its requests to the chain go through a queue to one task, which keeps their order; binding and
 //! reading bodies go to the blocking pool. How much is under way is bounded by the logic itself, for each peer and in all.
 
-use super::carry::{look_up, news};
+use super::carry::{look_up, news, perhaps_untold};
 use super::conduct::Fault;
 use super::io::{BindJob, ChainAnswer, ChainRequest, ChainToken, News, Notice, Standing};
 use super::link::{Command, Event, Peer, QuestionToken, Verdict};
@@ -143,7 +143,8 @@ impl Driver {
                         None => continue,
                     },
                     Err(RecvError::Lagged(missed)) => {
-                        debug!(missed, "too slow for the chain's events");
+                        debug!(missed, "too slow for the chain's events; peers are told the newest again");
+                        self.tell_again();
                         continue;
                     }
                     Err(RecvError::Closed) => return Err(Stopped),
@@ -210,6 +211,21 @@ impl Driver {
         tokio::spawn(async move {
             let answer = answer(&chain, question).await;
             let _ = results.send(Input::Served { token, answer }).await;
+        });
+    }
+
+    /// Has the logic told what it may not have told peers, since it has missed events.
+    fn tell_again(&self) {
+        let (chain, results) = (self.parts.chain.clone(), self.results.clone());
+        tokio::spawn(async move {
+            // Errors mean that the node is ending.
+            let Ok(events) = chain.read(|reader| perhaps_untold(reader.chain, now())).await else { return };
+            let bodies = chain.bodies();
+            for news in events.iter().filter_map(|event| news(event, &bodies)) {
+                if results.send(Input::News(news)).await.is_err() {
+                    return;
+                }
+            }
         });
     }
 

@@ -214,7 +214,7 @@ impl ShareChain {
     }
 
     /// Verified shares from the pool that a block on the tip may list, those that have least time left first.
-    pub(super) fn listable(&mut self, time: UnixTime) -> Vec<ShareId> {
+    pub fn listable(&mut self, time: UnixTime) -> Vec<ShareId> {
         let parent = self.tree.tip();
         let Some(base) = self.base_of(parent) else { return Vec::new() };
         let height = self.tree.height(parent).saturating_add(1);

@@ -350,7 +350,7 @@ impl Relay {
             self.close(desk, &held.arrival, Verdict::Accept);
             return None;
         }
-        if own { Some(0) } else { round }
+        round.or(own.then_some(0))
     }
 
     /// Gives a message its verdict.

@@ -2,6 +2,7 @@
 
 use super::rig::{Want, Work};
 use super::*;
+use crate::peers::carry::perhaps_untold;
 use crate::peers::wire::{BlockMessage, ShareMessage};
 use sharechain::codec::Encode;
 use sharechain::error::Missing;
@@ -122,6 +123,55 @@ fn what_had_to_wait_for_the_clock_is_said_again() {
     assert_eq!(again.len(), 1);
     assert_eq!(ShareMessage::from_bytes(&again[0].2).expect("canonical").round, 1);
     assert_eq!(net.points(b, a), 0, "a clock that is off costs nothing");
+}
+
+/// The driver missed what the chain said of two finds, and of one it did not.
+#[test]
+fn finds_that_were_not_told_are_told_when_that_is_noticed() {
+    let mut rig = world(5);
+    let (mut net, [a, b, c]) = row(&rig);
+    let now = net.time();
+    let told = rig.mine(Work::of(4), Want::Share);
+    rig.take(&told).expect("valid");
+    net.find(a, &told);
+    net.run(seconds(2));
+    let (block, tip) = rig.extend(1);
+    let share = rig.mine(Work::of(3), Want::Share);
+    let id = rig.bind(&share.share).id();
+    for mined in [&block, &share] {
+        let submission = Submission::block(rig.bind(&mined.share), mined.includes.clone(), OWN_MINERS);
+        carry(net.at_mut(a), ChainRequest::Submit(Box::new(submission)), now);
+    }
+    let untold = perhaps_untold(net.at_mut(a).keeper.chain_mut(), now.clock);
+    for input in super::told(net.at(a), &untold) {
+        net.input(a, input);
+    }
+    net.run(seconds(2));
+    for node in [b, c] {
+        assert_eq!(net.tip(node), tip);
+        assert!(net.at(node).keeper.chain().shares().get(&id).is_some());
+    }
+    let said = net.published.iter().filter(|(by, ..)| *by == a).count();
+    assert_eq!(said, 3, "what a block lists is not said again");
+}
+
+/// Whoever says the last round first takes no other node's voice away.
+#[test]
+fn a_copy_in_the_last_round_does_not_silence_a_share() {
+    let mut rig = world(5);
+    let (mut net, [a, b, c]) = row(&rig);
+    rig.now = net.time().clock.saturating_add(150);
+    let share = rig.mine(Work::of(1), Want::Share);
+    let id = rig.bind(&share.share).id();
+    for round in [255, 0, 254] {
+        let message = ShareMessage { round, share: share.share.clone() }.to_bytes();
+        net.gossip(a, b, Topic::Share, &message).expect("new");
+    }
+    net.run(seconds(50));
+    assert!(net.at(c).keeper.chain().shares().get(&id).is_some(), "said again");
+    let again: Vec<_> = net.published.iter().filter(|(by, ..)| *by == b).collect();
+    assert_eq!(again.len(), 1);
+    assert_eq!(ShareMessage::from_bytes(&again[0].2).expect("canonical").round, 1);
 }
 
 #[test]
