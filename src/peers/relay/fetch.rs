@@ -35,6 +35,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(in crate::peers) enum Asked {
     Parent(Parent),
     Listed { block: ShareId, ids: Vec<ShareId> },
+    Missed { ids: Vec<ShareId> },
     Headers { hash: BlockHash },
 }
 
@@ -134,7 +135,7 @@ impl Relay {
     ) {
         match &asked {
             Asked::Parent(parent) => drop(self.fetches.blocks.remove(&parent.id)),
-            Asked::Listed { .. } => {}
+            Asked::Listed { .. } | Asked::Missed { .. } => {}
             Asked::Headers { hash } => drop(self.fetches.headers.remove(hash)),
         }
         let bytes = match answer {
@@ -151,14 +152,14 @@ impl Relay {
                 Ok(_) => desk.fault(peer, Fault::LyingAnswer),
                 Err(_) => desk.fault(peer, Fault::BadEncoding),
             },
-            Asked::Listed { block, ids } => match SharesAnswer::from_bytes(&bytes) {
-                Ok(SharesAnswer { shares }) if shares.len() <= ids.len() => {
-                    let binding = Binding::Listed { peer, block, asked: ids };
-                    desk.bind(Unbound::Shares(shares), BindFor::Relay(binding));
-                }
-                Ok(_) => desk.fault(peer, Fault::LyingAnswer),
-                Err(_) => desk.fault(peer, Fault::BadEncoding),
-            },
+            Asked::Listed { block, ids } => {
+                let most = ids.len();
+                bind_shares(desk, peer, &bytes, most, Binding::Listed { peer, block, asked: ids });
+            }
+            Asked::Missed { ids } => {
+                let most = ids.len();
+                bind_shares(desk, peer, &bytes, most, Binding::Missed { peer, asked: ids });
+            }
             Asked::Headers { hash } => match HeadersAnswer::from_bytes(&bytes) {
                 Ok(HeadersAnswer { headers }) => offer_headers(desk, peer, hash, headers),
                 Err(_) => desk.fault(peer, Fault::BadEncoding),
@@ -187,6 +188,17 @@ impl Relay {
         {
             self.judge(desk, held.arrival, held.share, bodies);
         }
+    }
+}
+
+/// Has the shares of an answer bound, if there are not too many.
+fn bind_shares(desk: &mut Desk, peer: Peer, bytes: &[u8], most: usize, binding: Binding) {
+    match SharesAnswer::from_bytes(bytes) {
+        Ok(SharesAnswer { shares }) if shares.len() <= most => {
+            desk.bind(Unbound::Shares(shares), BindFor::Relay(binding));
+        }
+        Ok(_) => desk.fault(peer, Fault::LyingAnswer),
+        Err(_) => desk.fault(peer, Fault::BadEncoding),
     }
 }
 

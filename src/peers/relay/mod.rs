@@ -12,6 +12,7 @@
 
 mod fetch;
 mod late;
+mod missed;
 mod ruling;
 
 use super::conduct::Fault;
@@ -21,11 +22,12 @@ use super::link::{MessageToken, Peer, Topic, Verdict};
 use super::sync::Sync;
 use super::wire::{BlockMessage, ShareMessage};
 use late::Late;
+use missed::Missed;
 use ruling::{Ruling, ruling};
 use sharechain::chain::Submission;
 use sharechain::codec::{Decode, Encode};
 use sharechain::error::{Missing, Refusal};
-use sharechain::params::ChainParams;
+use sharechain::params::{ChainId, ChainParams};
 use sharechain::share::{Share, ShareId};
 use sharechain::verify::Bound;
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +77,8 @@ pub(super) enum Binding {
     Listed { peer: Peer, block: ShareId, asked: Vec<ShareId> },
     /// A parent that came as an answer.
     Parent { peer: Peer, fetch: fetch::Parent },
+    /// Missed shares that came as an answer.
+    Missed { peer: Peer, asked: Vec<ShareId> },
 }
 
 /// What the chain is asked.
@@ -86,6 +90,10 @@ pub(super) enum Requested {
     Unknown { block: ShareId },
     /// To take a parent.
     Parent { peer: Peer, fetch: fetch::Parent },
+    /// Which missed shares of a peer are not here.
+    Missed { peer: Peer },
+    /// To take a share that was missed.
+    Fetched { peer: Peer },
     /// To take Bitcoin headers.
     Headers { peer: Peer, headers: Vec<bitcoin::block::Header> },
 }
@@ -96,6 +104,7 @@ type Rank = (bool, [u8; 32], MessageToken);
 /// The relay's own state.
 #[derive(Debug)]
 pub(super) struct Relay {
+    chain: ChainId,
     max_listed: u32,
     ready: BTreeMap<Rank, (Arrival, Bound)>,
     at_chain: usize,
@@ -106,12 +115,14 @@ pub(super) struct Relay {
     last_block: Option<ShareId>,
     held: BTreeMap<ShareId, Held>,
     late: Late,
+    missed: Missed,
     fetches: fetch::Fetches,
 }
 
 impl Relay {
     pub(super) fn new(params: &ChainParams) -> Self {
         Self {
+            chain: params.chain_id(),
             max_listed: params.max_listed,
             ready: BTreeMap::new(),
             at_chain: 0,
@@ -120,6 +131,7 @@ impl Relay {
             last_block: None,
             held: BTreeMap::new(),
             late: Late::default(),
+            missed: Missed::default(),
             fetches: fetch::Fetches::default(),
         }
     }
@@ -142,12 +154,18 @@ impl Relay {
         if is_flood {
             desk.fault(peer, Fault::Flood);
         }
-        if is_flood || is_full || sync.is_far_behind() {
+        if is_flood || sync.is_far_behind() {
             return desk.verdict(message, Verdict::Ignore);
         }
         match read(topic, bytes) {
             // Nobody's fault: the sender may have another tip.
             Some((_, share, _)) if !sync.fits_tip(&share) => desk.verdict(message, Verdict::Ignore),
+            Some((round, share, includes)) if is_full => {
+                if includes.is_none() {
+                    self.miss(peer, round, &share);
+                }
+                desk.verdict(message, Verdict::Ignore);
+            }
             Some((round, share, includes)) => {
                 self.open = self.open.saturating_add(1);
                 if let Some(remote) = desk.peers.get_mut(&peer) {
@@ -179,11 +197,14 @@ impl Relay {
             (Binding::Parent { peer, fetch }, BindResult::Blocks { blocks, fault }) => {
                 fetch::parent_bound(self, desk, peer, fetch, blocks, fault);
             }
+            (Binding::Missed { peer, asked }, BindResult::Shares(shares)) => {
+                self.missed_bound(desk, peer, &asked, shares);
+            }
             // A result has the form of its job.
             (Binding::Gossip(arrival), BindResult::Blocks { .. }) => {
                 self.close(desk, &arrival, Verdict::Ignore)
             }
-            (Binding::Listed { .. }, BindResult::Blocks { .. })
+            (Binding::Listed { .. } | Binding::Missed { .. }, BindResult::Blocks { .. })
             | (Binding::Parent { .. }, BindResult::Shares(_)) => {}
         }
     }
@@ -241,6 +262,12 @@ impl Relay {
             }
             (Requested::Unknown { block }, ChainAnswer::Unknown(ids)) => {
                 self.ask_listed(desk, sync, block, ids)
+            }
+            (Requested::Missed { peer }, ChainAnswer::Unknown(ids)) => Self::ask_missed(desk, peer, ids),
+            (Requested::Fetched { peer }, ChainAnswer::Submitted(result))
+                if ruling(&result, false) == Ruling::Reject =>
+            {
+                desk.fault(peer, Fault::InvalidWork);
             }
             (Requested::Parent { peer, fetch }, ChainAnswer::Submitted(result)) => {
                 fetch::parent_judged(self, desk, sync, (peer, fetch), &result);
@@ -365,7 +392,7 @@ impl Relay {
         }
     }
 
-    /// Messages that have been open for too long are not handed on.
+    /// Messages that have been open for too long are not handed on; what there was no room for is fetched.
     pub(super) fn tick(&mut self, desk: &mut Desk) {
         let now = desk.time();
         let is_over = |held: &Held| now.saturating_sub(held.since) >= HOLD;
@@ -376,10 +403,12 @@ impl Relay {
                 self.close(desk, &held.arrival, Verdict::Ignore);
             }
         }
+        self.catch_up(desk);
     }
 
     pub(super) fn gone(&mut self, peer: Peer) {
         self.late.forget(peer);
+        self.missed.forget(peer);
     }
 }
 

@@ -3,6 +3,7 @@
 use super::rig::{Want, Work};
 use super::*;
 use crate::peers::carry::perhaps_untold;
+use crate::peers::relay::MAX_OPEN_PER_PEER;
 use crate::peers::wire::{BlockMessage, ShareMessage};
 use sharechain::codec::Encode;
 use sharechain::error::Missing;
@@ -224,5 +225,52 @@ fn repeats_and_the_past_cost_nothing() {
     let verdicts: Vec<_> =
         net.verdicts.iter().filter(|(by, ..)| *by == b).map(|(.., verdict)| *verdict).collect();
     assert_eq!(verdicts, [Verdict::Ignore, Verdict::Accept, Verdict::Ignore, Verdict::Ignore]);
+    assert_eq!(net.points(b, a), 0);
+}
+
+/// A peer whose messages all wait for a Bitcoin header says one more.
+#[test]
+fn a_share_that_there_was_no_room_for_is_asked_for_later() {
+    let mut rig = world(5);
+    let (mut net, [_, b, c]) = row(&rig);
+    let one_more = rig.mine(Work::of(2), Want::Share);
+    let id = rig.take(&one_more).expect("valid").share.expect("new");
+    rig.bitcoin_block();
+    let held: Vec<_> = (0..MAX_OPEN_PER_PEER).map(|_| rig.mine(Work::of(1), Want::Share)).collect();
+    let busy = net.liar(rig, |question, truth| match question {
+        Question::BitcoinHeaders { .. } => Reply::Silence,
+        _ => Reply::Answer(truth),
+    });
+    net.connect(busy, b);
+    net.run(seconds(1));
+    for mined in &held {
+        let message = ShareMessage { round: 0, share: mined.share.clone() }.to_bytes();
+        net.gossip(busy, b, Topic::Share, &message).expect("new");
+    }
+    let message = ShareMessage { round: 0, share: one_more.share }.to_bytes();
+    let token = net.gossip(busy, b, Topic::Share, &message).expect("new");
+    net.run(seconds(1));
+    assert_eq!(net.verdict(token), Some(Verdict::Ignore), "there is no room");
+    assert!(net.at(b).keeper.chain().shares().get(&id).is_none());
+    net.run(seconds(8));
+    for node in [b, c] {
+        assert!(net.at(node).keeper.chain().shares().get(&id).is_some(), "{node}");
+    }
+    assert_eq!(net.points(b, busy), 0);
+}
+
+#[test]
+fn an_unknown_version_is_told_of_once() {
+    let mut rig = world(5);
+    let (mut net, [a, b, _]) = row(&rig);
+    for _ in 0..3 {
+        let mined = rig.mine(Work::of(1), Want::Share);
+        let newer = super::rig::altered(&rig, &mined, Want::Share, |commitment| commitment.version = 2);
+        let message = ShareMessage { round: 0, share: newer.share }.to_bytes();
+        net.gossip(a, b, Topic::Share, &message).expect("new");
+    }
+    net.run(seconds(2));
+    let told = net.at(b).notices.iter().filter(|notice| **notice == Notice::UnknownVersion(2));
+    assert_eq!(told.count(), 1);
     assert_eq!(net.points(b, a), 0);
 }
