@@ -255,11 +255,6 @@ impl<S: ShareStore> Keeper<S> {
         self.store.commit_solution(solution)
     }
 
-    /// Says whether the chain has caught up with the others' chains, so that far too easy shares are not for it.
-    pub const fn set_synced(&mut self, synced: bool) {
-        self.chain.set_synced(synced);
-    }
-
     /// Saves what a clean stop saves.
     pub fn close(&mut self) -> Result<(), S::Error> {
         // The saved shares are judged again at the next start, by these headers among others.

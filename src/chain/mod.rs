@@ -54,7 +54,7 @@ pub struct ChainState {
     pub height: Height,
     /// Counts the shares that came in since the start, so that new ones are noticed.
     pub shares: u64,
-    /// Once synced: the easiest share target that a share of others may have.
+    /// The easiest share target that a share of others may have, if this is level with their chains.
     pub easiest_share: Option<Target>,
 }
 
@@ -164,7 +164,6 @@ pub(super) enum Command {
         tip: ShareId,
         reply: oneshot::Sender<Result<(), NotAdopted>>,
     },
-    Synced(bool),
     Tick,
     Stop,
 }
@@ -254,11 +253,6 @@ impl ChainHandle {
     /// Follows the chain from the middle that ends with `tip`, if it is better and was checked.
     pub async fn adopt(&self, tip: ShareId) -> Result<Result<(), NotAdopted>, Stopped> {
         self.ask(|reply| Command::Adopt { tip, reply }).await
-    }
-
-    /// Says whether this node has caught up with the others, so that far too easy shares are not for it.
-    pub async fn set_synced(&self, synced: bool) -> Result<(), Stopped> {
-        self.commands.send(Command::Synced(synced)).await.map_err(|_| Stopped)
     }
 
     /// Where the chain stands, now and whenever it changes.

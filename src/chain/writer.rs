@@ -51,10 +51,6 @@ impl<S: ShareStore> Writer<S> {
                     let adopted = self.keeper.adopt(tip)?;
                     let _ = reply.send(adopted.map(|events| self.publish(events)));
                 }
-                Command::Synced(synced) => {
-                    self.keeper.set_synced(synced);
-                    self.publish(Vec::new());
-                }
                 Command::Tick => {
                     let events = self.keeper.tick(now(), log)?;
                     self.publish(events);

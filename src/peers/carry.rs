@@ -44,10 +44,6 @@ pub fn carry_out<S: ShareStore>(
             keeper.drop_graft()?;
             ChainAnswer::Done
         }
-        ChainRequest::Synced(synced) => {
-            keeper.set_synced(synced);
-            ChainAnswer::Done
-        }
         ChainRequest::Look(look) => look_up(keeper.chain_mut(), look),
     };
     Ok((answer, events))

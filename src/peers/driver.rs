@@ -332,10 +332,6 @@ async fn carry_out(chain: &ChainHandle, request: ChainRequest) -> Result<ChainAn
             chain.drop_graft().await?;
             ChainAnswer::Done
         }
-        ChainRequest::Synced(synced) => {
-            chain.set_synced(synced).await?;
-            ChainAnswer::Done
-        }
         ChainRequest::Look(look) => chain.read(move |reader| look_up(reader.chain, look)).await?,
     })
 }

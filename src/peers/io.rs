@@ -254,8 +254,6 @@ pub enum ChainRequest {
     Adopt(ShareId),
     /// Forgets the graft.
     DropGraft,
-    /// Says whether this node is level with its peers.
-    Synced(bool),
     /// Something that a look at the chain tells.
     Look(Look),
 }
@@ -305,7 +303,7 @@ pub enum ChainAnswer {
     Begun(Result<(), GraftError>),
     /// To [`ChainRequest::Adopt`].
     Adopted(Result<(), NotAdopted>),
-    /// To [`ChainRequest::DropGraft`] and [`ChainRequest::Synced`].
+    /// To [`ChainRequest::DropGraft`].
     Done,
     /// To [`Look::Unknown`].
     Unknown(Vec<ShareId>),

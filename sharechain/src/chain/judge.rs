@@ -257,14 +257,10 @@ impl ShareChain {
 }
 
 impl ShareChain {
-    /// Says whether the chain has caught up with the others' chains.
-    pub const fn set_synced(&mut self, synced: bool) {
-        self.synced = synced;
-    }
-
-    /// Once synced: the easiest share target that shares of others may have, 4 times the easiest at the tip.
+    /// The easiest share target that shares of others may have, 4 times the easiest at the tip. It means something only
+    /// while the tip is level with the others' tips.
     pub fn easiest_share(&self) -> Option<Target> {
-        let base = self.base_of(self.tree.tip()).filter(|_| self.synced)?;
+        let base = self.base_of(self.tree.tip())?;
         let easiest = self.params.easiest_share_target(self.base_target(base));
         Some(easiest.easier_by(MOST_EASIER_THAN_TIP))
     }

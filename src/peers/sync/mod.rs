@@ -62,8 +62,6 @@ pub(super) enum Requested {
     Stand,
     /// For the job of this number.
     Job(u64, job::Requested),
-    /// Nothing comes of it.
-    Nothing,
 }
 
 /// The sync's own state.
@@ -125,7 +123,7 @@ impl Sync {
 
     /// Whether looking at the proof of work of a gossiped share is worth it.
     pub(super) fn fits_tip(&self, share: &Share) -> bool {
-        self.state.fits_tip(share)
+        !self.is_synced || self.state.fits_tip(share)
     }
 
     pub(super) fn chain_moved(&mut self, state: ChainState) {
@@ -270,9 +268,6 @@ impl Sync {
             self.standing = standing;
             desk.notice(Notice::Standing(standing));
         }
-        if standing == Standing::Current && !self.is_synced {
-            self.is_synced = true;
-            desk.request(ChainRequest::Synced(true), RequestFor::Sync(Requested::Nothing));
-        }
+        self.is_synced |= standing == Standing::Current;
     }
 }
