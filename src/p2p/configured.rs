@@ -6,8 +6,9 @@ use libp2p::{Multiaddr, PeerId};
 use std::io;
 use std::net::SocketAddr;
 
-/// The longest pause between two attempts, in seconds.
-const LONGEST_PAUSE: u64 = 60;
+/// The longest pause between two attempts, in seconds. They are few and the owner wants them: a node whose line is back
+/// should not miss more than a share block for it.
+const LONGEST_PAUSE: u64 = 15;
 /// Most addresses of a name that are tried.
 const MAX_RESOLVED: usize = 8;
 
@@ -145,6 +146,16 @@ mod tests {
         assert_eq!(configured.peer(0), Some(other));
         assert_eq!(configured.next(|peer| *peer == other, 200), None);
         assert_eq!(configured.next(nobody, 200).map(|(at, _)| at), Some(0));
+    }
+
+    #[test]
+    fn however_long_it_was_away_a_peer_is_dialed_again_soon() {
+        for random in [0, 7, u64::MAX] {
+            let mut configured = Configured::parse(&["127.0.0.1:1".into()]).expect("right");
+            (0..100).for_each(|_| configured.failed(0, 0, random));
+            assert!(configured.next(|_| false, 10).is_none());
+            assert!(configured.next(|_| false, 19).is_some(), "{random}");
+        }
     }
 
     #[test]
