@@ -36,8 +36,6 @@ pub(super) struct Remote {
     pub(super) messages: Bucket,
     /// What it may still ask.
     pub(super) questions: Bucket,
-    /// Questions of its that are being answered.
-    pub(super) serving: usize,
     /// Messages of its without a verdict.
     pub(super) open: usize,
     /// Questions to it without an answer.
@@ -59,7 +57,6 @@ impl Remote {
             record: Record::default(),
             messages: Bucket::new(MESSAGES_AT_ONCE, MESSAGES_A_SECOND),
             questions: Bucket::new(QUESTIONS_AT_ONCE, QUESTIONS_A_SECOND),
-            serving: 0,
             open: 0,
             asked: 0,
             claim: None,

@@ -38,14 +38,8 @@ use link::{Command, Event, Peer, QuestionToken};
 use relay::Relay;
 use sharechain::codec::Decode;
 use sharechain::params::ChainParams;
-use std::collections::BTreeMap;
 use sync::Sync;
 use wire::Question;
-
-/// Most questions of all peers that are being answered.
-pub const MAX_SERVED: usize = 64;
-/// Most of one peer.
-pub const MAX_SERVED_PER_PEER: usize = 8;
 
 /// The logic of one node among others.
 #[derive(Debug)]
@@ -53,8 +47,6 @@ pub struct Peers {
     desk: Desk,
     relay: Relay,
     sync: Sync,
-    /// Questions that are being answered.
-    served: BTreeMap<QuestionToken, Peer>,
 }
 
 impl Peers {
@@ -65,7 +57,6 @@ impl Peers {
             desk: Desk::new(now),
             relay: Relay::new(params),
             sync: Sync::new(params, state, expects_peers, now.since_start),
-            served: BTreeMap::new(),
         }
     }
 
@@ -130,25 +121,19 @@ impl Peers {
         }
     }
 
-    /// A peer asks. What is too much is refused, which costs it little: whoever syncs from many may ask a lot.
+    /// A peer asks. What is too much is refused, which costs it little: whoever syncs from many may ask a lot. How much is
+    /// answered at a time is bounded by the network.
     fn asked(&mut self, peer: Peer, question: QuestionToken, bytes: &[u8]) {
         let now = self.desk.time();
-        let is_full = self.served.len() >= MAX_SERVED;
         let Some(remote) = self.desk.peers.get_mut(&peer) else { return self.desk.refuse(question) };
-        let is_flood = !remote.questions.take(1, now);
-        if is_flood || is_full || remote.serving >= MAX_SERVED_PER_PEER {
+        if !remote.questions.take(1, now) {
             self.desk.refuse(question);
-            if is_flood {
-                self.desk.fault(peer, Fault::Flood);
-            }
-            return;
+            return self.desk.fault(peer, Fault::Flood);
         }
         let Ok(asked) = Question::from_bytes(bytes) else {
             self.desk.refuse(question);
             return self.desk.fault(peer, Fault::BadEncoding);
         };
-        remote.serving = remote.serving.saturating_add(1);
-        self.served.insert(question, peer);
         if asked != Question::Tip {
             return self.desk.output(Output::Serve { token: question, question: asked });
         }
@@ -158,10 +143,6 @@ impl Peers {
     }
 
     fn answer(&mut self, question: QuestionToken, bytes: Option<Vec<u8>>) {
-        let Some(peer) = self.served.remove(&question) else { return };
-        if let Some(remote) = self.desk.peers.get_mut(&peer) {
-            remote.serving = remote.serving.saturating_sub(1);
-        }
         self.desk.output(Output::Network(Command::Answer { question, bytes }));
     }
 
