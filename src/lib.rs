@@ -10,6 +10,7 @@ pub mod bitcoin;
 pub mod chain;
 pub mod commands;
 pub mod config;
+mod disk;
 pub mod logging;
 pub mod miner;
 pub mod node;

@@ -2,8 +2,9 @@
 //!
 //! Asking needs none. A page in a browser can neither read the file nor send the header.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use crate::disk;
+use std::fs;
+use std::io::{self, Read};
 use std::path::Path;
 
 const FILE: &str = "api-token";
@@ -26,16 +27,7 @@ impl Token {
         let mut bytes = [0; LENGTH / 2];
         getrandom::fill(&mut bytes).map_err(io::Error::other)?;
         let token = Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
-        let path = data_dir.join(FILE);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&path)?.write_all(token.0.as_bytes())?;
+        disk::write(&data_dir.join(FILE), token.0.as_bytes())?;
         Ok(token)
     }
 

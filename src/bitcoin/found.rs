@@ -5,12 +5,13 @@
 
 use super::Verdict;
 use super::submit::{BlockOutcome, FoundBlock, Outcome};
+use crate::disk;
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::{Block, BlockHash};
 use sharechain::units::BitcoinHeight;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -36,12 +37,7 @@ impl FoundFolder {
 
     /// Keeps a block; it is on the disk when this returns.
     pub fn keep(&self, block: &FoundBlock) -> io::Result<()> {
-        let path = self.file(block.height, block.hash);
-        let draft = path.with_extension("new");
-        let mut file = File::create(&draft)?;
-        file.write_all(&block.bytes)?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)?;
+        disk::write(&self.file(block.height, block.hash), &block.bytes)?;
         File::open(&self.path)?.sync_all()?;
         let mut names = self.names()?;
         while names.len() > MAX_BLOCKS {

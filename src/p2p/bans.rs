@@ -3,7 +3,7 @@
 //! A ban holds for an identity. Its address is refused too, unless that would hit others: loopback, and an address
 //! from which another peer is connected, are left open.
 
-use super::disk;
+use crate::disk;
 use crate::peers::status::{BanStatus, Lift};
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@
 //! they may only replace new ones, and one source fills only a part.
 
 use super::address::{first_host, group_of, ip_of, is_circuit, is_dialable, is_public};
-use super::disk;
+use crate::disk;
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};

@@ -1,6 +1,6 @@
 //! The node's key pair, made once and kept in the data folder.
 
-use super::disk;
+use crate::disk;
 use libp2p::identity::Keypair;
 use std::io;
 use std::path::{Path, PathBuf};

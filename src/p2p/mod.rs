@@ -11,7 +11,6 @@ mod book;
 mod clock;
 mod configured;
 mod connected;
-mod disk;
 pub mod exchange;
 mod gate;
 mod gossip;
