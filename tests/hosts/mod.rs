@@ -6,29 +6,18 @@
 mod host;
 mod world;
 
+use crate::pool::quick;
 use crate::support::bitcoind::{BitcoinD, Chain, Options};
 use crate::support::long_chain;
 use crate::support::rig::owner;
 use host::{Host, Site};
 use sharechain::params::ChainParams;
-use sharechain::target::Target;
 use std::collections::{BTreeMap, BTreeSet};
 use world::{HOME, SIDE, World};
 
 /// A share block every so many seconds at what a test's processor can do, and none of them a Bitcoin block.
 fn params(spacing: u32) -> ChainParams {
-    ChainParams {
-        name: "hosts".into(),
-        easiest_block_target: Target::MAX.harder_by(40_000 * spacing).to_compact(),
-        shares_per_block: 8,
-        spacing,
-        // The main chain's 1248 s and 600 s for a spacing of 30 s.
-        retarget_constant: 42 * spacing,
-        stall_relief: 20 * spacing,
-        base_depth: 16,
-        payout_interval: 1,
-        ..ChainParams::signet()
-    }
+    quick("hosts", spacing, 40_000 * spacing)
 }
 
 /// A daemon that every host reaches, cut or not.

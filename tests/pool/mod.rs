@@ -13,13 +13,19 @@ use std::time::{Duration, Instant};
 
 /// Share blocks every second at what a test's processor can do, and none of them a Bitcoin block.
 pub(crate) fn easy() -> ChainParams {
+    quick("pool", 1, 60_000)
+}
+
+/// A chain with a block every so many seconds of so many hashes at the easiest, on signet. The retarget's times are to the
+/// spacing as on the main chain.
+pub(crate) fn quick(name: &str, spacing: u32, hashes: u32) -> ChainParams {
     ChainParams {
-        name: "pool".into(),
-        easiest_block_target: Target::MAX.harder_by(60_000).to_compact(),
+        name: name.into(),
+        easiest_block_target: Target::MAX.harder_by(hashes).to_compact(),
         shares_per_block: 8,
-        spacing: 1,
-        retarget_constant: 42,
-        stall_relief: 20,
+        spacing,
+        retarget_constant: 42 * spacing,
+        stall_relief: 20 * spacing,
         base_depth: 16,
         payout_interval: 1,
         ..ChainParams::signet()
