@@ -3,6 +3,7 @@
 mod corrupt;
 mod crash;
 mod format;
+mod graft;
 mod growth;
 mod open;
 
@@ -47,15 +48,27 @@ fn expect_blocks(path: &Path, blocks: &Blocks) -> Result<u32, StoreError> {
     Ok(highest)
 }
 
+/// The database of a store that was closed. A process that another test is just starting may hold its lock a moment longer.
+fn closed(path: &Path) -> sled::Db {
+    let open = || sled::Config::new().path(path).open();
+    for _ in 0..40 {
+        if let Ok(db) = open() {
+            return db;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    open().expect("a closed store")
+}
+
 /// All rows as sled has them.
 fn rows(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let db = sled::Config::new().path(path).open().expect("a closed store");
+    let db = closed(path);
     db.iter().map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec())).expect("a row")).collect()
 }
 
 /// Changes rows behind the store's back.
 fn tamper(path: &Path, change: impl FnOnce(&sled::Db)) {
-    let db = sled::Config::new().path(path).open().expect("a closed store");
+    let db = closed(path);
     change(&db);
     db.flush().expect("room on the disk");
 }

@@ -3,10 +3,13 @@
 use super::rig::{Want, Work};
 use super::*;
 use crate::peers::carry::perhaps_untold;
+use crate::peers::io::ChainAnswer;
 use crate::peers::relay::MAX_OPEN_PER_PEER;
 use crate::peers::wire::{BlockMessage, ShareMessage};
+use sharechain::bitcoin_headers::HeaderError;
 use sharechain::codec::Encode;
 use sharechain::error::Missing;
+use sharechain::params::MAX_HEADER_TIME_AHEAD;
 
 /// `a ── b ── c`, all with the chain of the rig.
 fn row(rig: &Rig) -> (Net, [u64; 3]) {
@@ -273,4 +276,22 @@ fn an_unknown_version_is_told_of_once() {
     let told = net.at(b).notices.iter().filter(|notice| **notice == Notice::UnknownVersion(2));
     assert_eq!(told.count(), 1);
     assert_eq!(net.points(b, a), 0);
+}
+
+/// Time tells when a header is due, so it is refused and not held against anybody.
+#[test]
+fn a_bitcoin_header_far_ahead_of_the_clock_is_refused_until_its_time_comes() {
+    let rig = world(3);
+    let (mut net, [_, b, _]) = row(&rig);
+    let best = rig.chain.headers().best();
+    let mut now = net.time();
+    let latest = now.clock.saturating_add(MAX_HEADER_TIME_AHEAD).0;
+    let header = super::rig::mine_header(best.hash, latest + 1, 1);
+    let mut offer = |now| match carry(net.at_mut(b), ChainRequest::Headers(vec![header]), now).0 {
+        ChainAnswer::Headers(taken) => (taken.known, taken.refused),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(offer(now), (0, Some(HeaderError::FarAhead(latest + 1))));
+    now.clock = now.clock.saturating_add(1);
+    assert_eq!(offer(now), (1, None));
 }
