@@ -223,19 +223,12 @@ impl ShareChain {
 
     /// The newest block among the base and its ancestors whose height is a multiple of the payout interval and whose
     /// Bitcoin height is lower than `bitcoin_height`; the chain id if there is none.
-    fn payout_block(&self, base: Place, bitcoin_height: BitcoinHeight) -> Option<Place> {
+    fn payout_block(&mut self, base: Place, bitcoin_height: BitcoinHeight) -> Option<Place> {
         let interval = self.params.payout_interval.max(1);
-        let above = self.tree.height(base).0.checked_rem(interval).unwrap_or(0);
-        let mut height = self.tree.height(base).saturating_sub(above);
-        loop {
-            let place = self.tree.ancestor(base, height)?;
-            match self.tree.get(place) {
-                Some(block) if block.bitcoin_height >= bitcoin_height => {
-                    height = height.saturating_sub(interval)
-                }
-                _ => return Some(place),
-            }
-        }
+        let height = self.tree.height(base);
+        let above = height.0.checked_rem(interval).unwrap_or(0);
+        let newest = self.tree.ancestor(base, height.saturating_sub(above))?;
+        self.desk.payout_block(&self.tree, newest, interval, bitcoin_height)
     }
 
     /// What the target of a child of this block follows from; none at the chain id.

@@ -134,7 +134,7 @@ impl ShareChain {
         level: Level,
     ) -> Result<Vec<VerifiedShare>, Refusal> {
         let mut listed = Vec::with_capacity(includes.len());
-        for id in includes {
+        for (index, id) in includes.iter().enumerate() {
             let problem = |problem| Refusal::Block(InvalidBlock::Listed { id: *id, problem });
             if self.invalid.contains(id) {
                 return Err(problem(ListedProblem::KnownInvalid));
@@ -143,7 +143,9 @@ impl ShareChain {
                 listed.push(share.clone());
                 continue;
             }
-            let body = bodies.iter().find(|body| body.id() == *id);
+            // Whole blocks bring them in this order.
+            let in_order = bodies.get(index).filter(|body| body.id() == *id);
+            let body = in_order.or_else(|| bodies.iter().find(|body| body.id() == *id));
             let body = body.ok_or(Refusal::Waits(Missing::Share(*id)))?;
             listed.push(self.verify_at(body.clone(), level).map_err(|refusal| match refusal {
                 Refusal::Share(invalid) => problem(ListedProblem::Invalid(invalid)),
