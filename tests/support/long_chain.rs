@@ -2,18 +2,19 @@
 
 #![allow(dead_code, reason = "the bench and the tests use parts of it")]
 
-use bitcoin::block::Version;
-use bitcoin::{CompactTarget, Script};
+use bitcoin::block::{Header, Version};
+use bitcoin::hashes::Hash;
+use bitcoin::{CompactTarget, Script, TxMerkleNode};
 use commonwork::store::OpenStore;
 use sharechain::bitcoin_headers::HeaderTree;
 use sharechain::chain::{ChangeSet, Draft, JobChoices, ShareChain, Submission};
 use sharechain::owner::Owner;
 use sharechain::params::{ChainParams, Network, embedded_genesis};
 use sharechain::pool::Source;
-use sharechain::share::{Share, ShareHeader, Tag, header_id};
+use sharechain::share::{Share, ShareHeader, Tag, header_id, includes_hash};
 use sharechain::store::ShareStore;
 use sharechain::target::Target;
-use sharechain::units::{BitcoinHeight, UnixTime};
+use sharechain::units::{BitcoinHeight, Score, UnixTime};
 use sharechain::verify::Bound;
 use std::fs;
 use std::path::Path;
@@ -23,18 +24,39 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Shares that a block lists; it is the 32nd itself.
 pub(crate) const LISTED: u64 = 31;
 const OWNERS: u64 = 200;
-/// So hard that the reward window is as long as it may be.
-const NETWORK_BITS: u32 = 0x1d00_ffff;
+/// So hard that the reward window is as long as it may be, and that nobody finds a Bitcoin block.
+const HARD_BITS: u32 = 0x1d00_ffff;
+/// A header takes 16,384 hashes.
+const EASY_BITS: u32 = 0x1f04_0000;
+/// Share blocks from one Bitcoin block to the next.
+const BITCOIN_EVERY: u32 = 20;
 const VALUE: u64 = 5_000_000_000;
 
-/// The easiest targets there are: a share takes one hash or two, a block 32 times as many.
+/// The easiest targets there are: a share takes one hash or two, a block 32 times as many. There are no Bitcoin blocks.
 pub(crate) fn params() -> ChainParams {
+    params_at(HARD_BITS)
+}
+
+/// The same with Bitcoin blocks, which do not take long either. Their reward window is as long as it may be, since it
+/// holds the score of more of them.
+pub(crate) fn params_with_bitcoin(window_blocks: u32) -> ChainParams {
+    ChainParams { window_blocks, window_score: Score(4_096 << 64), ..params_at(EASY_BITS) }
+}
+
+fn params_at(bits: u32) -> ChainParams {
     ChainParams {
         name: "first sync".into(),
-        network: Network::Embedded { bits: NETWORK_BITS },
-        first_bitcoin_block: (BitcoinHeight(0), embedded_genesis(NETWORK_BITS).block_hash()),
+        network: Network::Embedded { bits },
+        first_bitcoin_block: (BitcoinHeight(0), embedded_genesis(bits).block_hash()),
         easiest_block_target: Target::MAX.harder_by(48).to_compact(),
         ..ChainParams::main()
+    }
+}
+
+const fn network_bits(params: &ChainParams) -> u32 {
+    match params.network {
+        Network::Embedded { bits } => bits,
+        _ => panic!("only the embedded network is so easy"),
     }
 }
 
@@ -49,11 +71,16 @@ pub(crate) fn make_chain_and(params: &ChainParams, folder: &Path, blocks: u32, m
     fs::create_dir_all(&path).expect("made");
     let open = OpenStore { path: &path, params, move_corrupt_aside: false };
     let mut store = open.open().expect("an empty store").store;
-    store.commit_headers(&[(BitcoinHeight(0), embedded_genesis(NETWORK_BITS))]).expect("room on the disk");
+    let genesis = embedded_genesis(network_bits(params));
+    store.commit_headers(&[(BitcoinHeight(0), genesis)]).expect("room on the disk");
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let start = u32::try_from(since).expect("before 2106") - 30 * (blocks + more + 1);
     let mut maker = Maker::new(params, UnixTime(start));
-    for _ in 0..blocks {
+    let has_bitcoin = network_bits(params) == EASY_BITS;
+    for n in 0..blocks {
+        if has_bitcoin && n % BITCOIN_EVERY == 0 {
+            maker.bitcoin_block();
+        }
         let block = maker.block();
         store.write(&block).expect("room on the disk");
     }
@@ -71,22 +98,43 @@ pub(crate) struct Maker {
 
 impl Maker {
     pub(crate) fn new(params: &ChainParams, now: UnixTime) -> Self {
-        let headers = HeaderTree::new(params, &[embedded_genesis(NETWORK_BITS)]).expect("the first block");
+        let genesis = embedded_genesis(network_bits(params));
+        let headers = HeaderTree::new(params, &[genesis]).expect("the first block");
         Self { chain: ShareChain::new(params.clone(), headers), now, jobs: 0 }
     }
 
-    /// Mines 31 shares on the tip, and the block that lists them 30 s later.
+    /// Mines a Bitcoin block on the best one.
+    pub(crate) fn bitcoin_block(&mut self) {
+        let best = self.chain.headers().best();
+        let mut header = Header {
+            version: Version::from_consensus(0x2000_0000),
+            prev_blockhash: best.hash,
+            merkle_root: TxMerkleNode::all_zeros(),
+            time: self.now.0,
+            bits: CompactTarget::from_consensus(network_bits(self.chain.params())),
+            nonce: 0,
+        };
+        let target = Target::from_compact(header.bits).expect("a target");
+        while !target.is_met_by(header.block_hash().as_byte_array()) {
+            header.nonce += 1;
+        }
+        self.chain.add_header(header).expect("valid");
+    }
+
+    /// Mines 31 shares on the tip, and a block that lists them, 30 s after the last one.
     pub(crate) fn block(&mut self) -> ChangeSet {
+        self.now = self.now.saturating_add(30);
+        // One draft does for all: a share that is no block binds nothing by its list.
         let draft = self.draft();
         let shares: Vec<Bound> = (0..LISTED).map(|_| self.share(&draft, false, |_| ())).collect();
+        let includes: Vec<_> = draft.includes.iter().copied().chain(shares.iter().map(Bound::id)).collect();
         for share in shares {
             let step = self.chain.judge(&Submission::share(share, Source(0)), self.now).expect("valid");
             self.chain.apply(step);
         }
-        self.now = self.now.saturating_add(30);
-        let draft = self.draft();
-        let block = self.share(&draft, true, |_| ());
-        let submission = Submission::block(block, draft.includes.to_vec(), Source(0));
+        let list = includes_hash(&includes);
+        let block = self.share(&draft, true, |share| share.commitment.includes = list);
+        let submission = Submission::block(block, includes, Source(0));
         let step = self.chain.judge(&submission, self.now).expect("valid");
         let change = step.block.clone().expect("a block");
         assert!(self.chain.apply(step).new_tip);
@@ -103,7 +151,7 @@ impl Maker {
             version: Version::from_consensus(0x2000_0000),
             prev_block: self.chain.headers().best().hash,
             time: self.now.0,
-            bits: CompactTarget::from_consensus(NETWORK_BITS),
+            bits: CompactTarget::from_consensus(network_bits(self.chain.params())),
             nonce: 0,
         }
     }
