@@ -17,6 +17,10 @@ use std::time::Duration;
 pub const SCHEMA: u32 = 2;
 /// Memory for sled's cache. Its default of 1 GB is more than the whole store; a node reads few rows twice.
 const CACHE_BYTES: u64 = 64 << 20;
+/// Part of the file that sled writes as a whole. A page of more than a quarter of it goes into a file of its own and is
+/// then never counted in the cache: with sled's default of half a MiB that was all bodies, and whoever served a first
+/// sync held them all in memory. This has room for a page of 17 bodies of 32 shares.
+const SEGMENT_BYTES: usize = 2 << 20;
 /// A store that was just closed may hold its lock a moment longer.
 const LOCK_ATTEMPTS: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -71,6 +75,7 @@ impl OpenStore<'_> {
     fn open_locked(&self) -> Result<sled::Db, StoreError> {
         // Every commit is flushed, so that nothing is left for a flusher thread.
         let config = sled::Config::new().path(self.path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let config = config.segment_size(SEGMENT_BYTES);
         let mut opened = config.open();
         for _ in 0..LOCK_ATTEMPTS {
             if !matches!(opened, Err(sled::Error::Io(_))) {

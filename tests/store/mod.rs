@@ -17,6 +17,9 @@ use std::path::Path;
 /// Small blocks.
 const BLOCKS: Blocks = Blocks { branch: 0, listed: 3, owners: 5, kept: 1_000 };
 
+/// sled must be told what the store's file was begun with.
+const SEGMENT_BYTES: usize = 2 << 20;
+
 fn try_open(path: &Path) -> Result<Opened, StoreError> {
     OpenStore { path, params: &ChainParams::regtest(), move_corrupt_aside: false }.open()
 }
@@ -50,7 +53,7 @@ fn expect_blocks(path: &Path, blocks: &Blocks) -> Result<u32, StoreError> {
 
 /// The database of a store that was closed. A process that another test is just starting may hold its lock a moment longer.
 fn closed(path: &Path) -> sled::Db {
-    let open = || sled::Config::new().path(path).open();
+    let open = || sled::Config::new().path(path).segment_size(SEGMENT_BYTES).open();
     for _ in 0..40 {
         if let Ok(db) = open() {
             return db;
