@@ -37,6 +37,20 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&draft, path)
 }
 
+/// The permissions of a file that others on this machine may read or change; none when they may not.
+#[cfg(unix)]
+pub(crate) fn open_to_others(path: &Path) -> io::Result<Option<u32>> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = path.metadata()?.permissions().mode() & 0o777;
+    Ok(Some(mode).filter(|mode| mode & 0o077 != 0))
+}
+
+/// Not known on this platform.
+#[cfg(not(unix))]
+pub(crate) fn open_to_others(_: &Path) -> io::Result<Option<u32>> {
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

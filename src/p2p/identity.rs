@@ -45,7 +45,9 @@ pub(super) fn load(path: &Path) -> Result<Keypair, IdentityError> {
     let io = |source| IdentityError::Io { path: path.to_owned(), source };
     match disk::read(path, MAX_FILE) {
         Ok(Some(bytes)) => {
-            check_mode(path)?;
+            if let Some(mode) = disk::open_to_others(path).map_err(io)? {
+                return Err(IdentityError::Open { path: path.to_owned(), mode });
+            }
             Keypair::from_protobuf_encoding(&bytes)
                 .ok()
                 .filter(|pair| pair.clone().try_into_ed25519().is_ok())
@@ -63,19 +65,6 @@ pub(super) fn load(path: &Path) -> Result<Keypair, IdentityError> {
         }
         Err(error) => Err(io(error)),
     }
-}
-
-#[cfg(unix)]
-fn check_mode(path: &Path) -> Result<(), IdentityError> {
-    use std::os::unix::fs::PermissionsExt;
-    let metadata = path.metadata().map_err(|source| IdentityError::Io { path: path.to_owned(), source })?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(IdentityError::Open { path: path.to_owned(), mode }) }
-}
-
-#[cfg(not(unix))]
-fn check_mode(_: &Path) -> Result<(), IdentityError> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,31 +3,25 @@
 //! Everything held for a miner is bounded: unread lines, unwritten answers, and work that the node has no room for.
 //! At each bound the connection stops reading, so that the miner's own system holds the rest.
 
+use super::harvest::Harvest;
 use super::lines::{LineBuffer, TooLong};
 use super::server::{Limits, Server, now};
 use super::session::{Event, Session};
-use super::submit::Found;
 use crate::work::job::{Candidate, Job};
-use crate::work::outbox::Outbox;
 use crate::work::source::WorkSource;
-use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Permit};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 
 /// How often the session looks at the clock.
 const TICK: Duration = Duration::from_secs(2);
-/// Candidates that are kept while the node has no room for them.
-const MOST_CANDIDATES: usize = 16;
 /// Bytes of answers that may wait for a miner that does not read them.
 const MOST_ANSWERS: usize = 16 * 1024;
 /// An output buffer larger than this is given back once it is written.
@@ -98,10 +92,9 @@ pub(super) struct Connection {
     /// What is being written, and how much of it has been.
     output: Vec<u8>,
     written: usize,
-    candidates: VecDeque<Candidate>,
+    harvest: Harvest,
     jobs: Option<Jobs>,
     work: Arc<dyn WorkSource>,
-    outbox: Outbox,
     open: watch::Receiver<bool>,
     limits: Limits,
     /// When it connected, and when it last said something.
@@ -121,10 +114,9 @@ impl Connection {
             lines: LineBuffer::default(),
             output: Vec::new(),
             written: 0,
-            candidates: VecDeque::new(),
+            harvest: Harvest::new(server.outbox.clone()),
             jobs: None,
             work: Arc::clone(&server.work),
-            outbox: server.outbox.clone(),
             open: server.open.clone(),
             limits: server.limits,
             began,
@@ -141,16 +133,14 @@ impl Connection {
             // The miner should learn why.
             let _ = timeout(LINGER, self.say_last_words()).await;
         }
-        let Self { candidates, outbox, stream, .. } = self;
+        let Self { harvest, stream, .. } = self;
         drop(stream);
-        for candidate in candidates {
-            pass_on_patiently(&outbox, candidate).await;
-        }
+        harvest.finish().await;
         end
     }
 
     async fn serve(&mut self, shutdown: &CancellationToken) -> End {
-        let shares = self.outbox.shares.clone();
+        let shares = self.harvest.shares();
         let mut tick = interval(TICK.min(self.limits.handshake));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -160,9 +150,7 @@ impl Connection {
             let step = match self.wait(&mut tick, &shares, shutdown).await {
                 Wake::End(end) => Err(end),
                 Wake::Room(room) => {
-                    if let Some(first) = self.candidates.pop_front() {
-                        room.send(first);
-                    }
+                    self.harvest.send(room);
                     Ok(())
                 }
                 Wake::Job(job) => {
@@ -191,7 +179,7 @@ impl Connection {
             biased;
             () = shutdown.cancelled() => Wake::End(End::Shutdown),
             () = closed(&mut self.open) => Wake::End(End::NoWork),
-            room = shares.reserve(), if !self.candidates.is_empty() => {
+            room = shares.reserve(), if self.harvest.is_waiting() => {
                 room.map_or(Wake::End(End::Shutdown), Wake::Room)
             }
             job = next_job(&mut self.jobs) => job.map_or(Wake::End(End::NoWork), Wake::Job),
@@ -212,7 +200,7 @@ impl Connection {
 
     /// Whether another line may be looked at.
     fn has_room(&self) -> bool {
-        self.candidates.len() < MOST_CANDIDATES && self.session.waiting() < MOST_ANSWERS
+        self.harvest.has_room() && self.session.waiting() < MOST_ANSWERS
     }
 
     fn read(&mut self) -> Result<(), End> {
@@ -247,7 +235,7 @@ impl Connection {
             };
             match event {
                 None => {}
-                Some(Event::Found(found)) => self.pass_on(*found),
+                Some(Event::Found(found)) => self.harvest.pass_on(*found),
                 Some(Event::Authorized { owner, class }) => {
                     let mut jobs = self.work.subscribe(owner, class);
                     if let Some(job) = jobs.borrow_and_update().clone() {
@@ -259,25 +247,6 @@ impl Connection {
             }
         }
         Ok(())
-    }
-
-    /// A Bitcoin block first, and before the answer is written.
-    fn pass_on(&mut self, found: Found) {
-        if found.verdict.bitcoin_block {
-            self.outbox.blocks.bitcoin_block(&found.candidate);
-        }
-        if !found.is_for_chain() {
-            return;
-        }
-        if !self.candidates.is_empty() {
-            self.candidates.push_back(found.candidate);
-            return;
-        }
-        match self.outbox.shares.try_send(found.candidate) {
-            Ok(()) => {}
-            Err(TrySendError::Full(candidate)) => self.candidates.push_back(candidate),
-            Err(TrySendError::Closed(candidate)) => report_loss(&candidate),
-        }
     }
 
     /// Writes as much as the socket takes without waiting.
@@ -340,7 +309,7 @@ impl Connection {
 }
 
 /// Completes when there is nothing to mine on.
-async fn closed(open: &mut watch::Receiver<bool>) {
+pub(crate) async fn closed(open: &mut watch::Receiver<bool>) {
     if open.wait_for(|open| !open).await.is_err() {
         // Nobody is left to say so.
         std::future::pending::<()>().await;
@@ -368,15 +337,4 @@ async fn ready<'s>(stream: &TcpStream, interest: Option<Interest>) -> Wake<'s> {
         Ok(_) => Wake::Writable,
         Err(error) => Wake::End(End::Socket(error)),
     }
-}
-
-async fn pass_on_patiently(outbox: &Outbox, candidate: Candidate) {
-    if let Err(unsent) = outbox.shares.send(candidate).await {
-        report_loss(&unsent.0);
-    }
-}
-
-/// Only at the very end: whoever takes shares must outlive whoever finds them.
-fn report_loss(candidate: &Candidate) {
-    error!(id = %candidate.id, "a share was found after the share chain had stopped, and is lost");
 }

@@ -4,17 +4,18 @@
 //! [`difficulty`] and [`vardiff`] say how hard the work is. [`server`] has the sockets, [`crate::work::outbox`] takes what is found.
 
 mod configure;
-mod connection;
+pub(crate) mod connection;
 pub mod difficulty;
+pub(crate) mod harvest;
 mod hex;
 mod lines;
 mod message;
-mod served;
+pub(crate) mod served;
 pub mod server;
 pub mod session;
 pub mod sessions;
 pub mod stats;
 pub mod submit;
 pub mod urls;
-mod user;
+pub(crate) mod user;
 pub mod vardiff;

@@ -2,13 +2,13 @@
 
 use super::difficulty::Difficulty;
 use crate::work::job::{Job, JobId};
-use sharechain::share::ShareId;
+use sharechain::share::{Extranonce, ShareId};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a job is remembered after it was served.
-pub(super) const MAX_AGE: Duration = Duration::from_secs(600);
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(600);
 /// Most jobs that a session remembers: one every five seconds for ten minutes, and a few changes of difficulty.
 const MAX_JOBS: usize = 128;
 /// Most shares that a session remembers, to recognise duplicates. A share forgotten by then is recognised by the
@@ -17,28 +17,30 @@ const MAX_SHARES: usize = 4_096;
 
 /// A job as one session served it.
 #[derive(Clone, Debug)]
-pub(super) struct Served {
+pub(crate) struct Served {
     /// The id that the miner knows it by.
-    pub(super) id: JobId,
+    pub(crate) id: JobId,
     /// The job.
-    pub(super) job: Arc<Job>,
+    pub(crate) job: Arc<Job>,
     /// The header time that it was announced with.
-    pub(super) time: u32,
+    pub(crate) time: u32,
     /// The difficulty that holds for it.
-    pub(super) difficulty: Difficulty,
+    pub(crate) difficulty: Difficulty,
     /// The version bits that the miner could roll when it was served.
-    pub(super) mask: u32,
+    pub(crate) mask: u32,
+    /// The whole extranonce, where the miner hashes headers only and counts none.
+    pub(crate) extranonce: Option<Extranonce>,
     /// When it was served.
-    pub(super) at: Instant,
+    pub(crate) at: Instant,
 }
 
 /// The jobs that a session served, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct ServedJobs(VecDeque<Served>);
+pub(crate) struct ServedJobs(VecDeque<Served>);
 
 impl ServedJobs {
     /// Adds a job and forgets those that are too old or too many.
-    pub(super) fn push(&mut self, served: Served) {
+    pub(crate) fn push(&mut self, served: Served) {
         let now = served.at;
         self.0.push_back(served);
         let outdated = |first: &Served| now.saturating_duration_since(first.at) > MAX_AGE;
@@ -48,26 +50,26 @@ impl ServedJobs {
     }
 
     /// The job that was served by this id.
-    pub(super) fn get(&self, id: JobId) -> Option<&Served> {
+    pub(crate) fn get(&self, id: JobId) -> Option<&Served> {
         self.0.iter().rev().find(|served| served.id == id)
     }
 
     /// The job served last.
-    pub(super) fn last(&self) -> Option<&Served> {
+    pub(crate) fn last(&self) -> Option<&Served> {
         self.0.back()
     }
 }
 
 /// The shares accepted last.
 #[derive(Debug, Default)]
-pub(super) struct SeenShares {
+pub(crate) struct SeenShares {
     set: HashSet<u64>,
     order: VecDeque<u64>,
 }
 
 impl SeenShares {
     /// Remembers a share. False when it was remembered already.
-    pub(super) fn insert(&mut self, id: &ShareId) -> bool {
+    pub(crate) fn insert(&mut self, id: &ShareId) -> bool {
         // The first bytes are the low ones of the number: random, where the last ones are the zeros of the work.
         let key = id.0.first_chunk().copied().map_or(0, u64::from_le_bytes);
         if !self.set.insert(key) {
@@ -89,7 +91,15 @@ mod tests {
     use crate::test_jobs::JobMaker;
 
     fn served(id: u32, job: &Arc<Job>, at: Instant) -> Served {
-        Served { id: JobId(id), job: Arc::clone(job), time: 0, difficulty: Difficulty::ONE, mask: 0, at }
+        Served {
+            id: JobId(id),
+            job: Arc::clone(job),
+            time: 0,
+            difficulty: Difficulty::ONE,
+            mask: 0,
+            extranonce: None,
+            at,
+        }
     }
 
     #[test]

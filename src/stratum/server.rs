@@ -67,9 +67,11 @@ pub struct Server {
 #[derive(Debug, Error)]
 #[error(
     "cannot listen for miners on {address}: {source}. Stop the other program that uses this port, or choose \
-     another with --stratum ADDR:PORT"
+     another with {option} ADDR:PORT"
 )]
 pub struct BindError {
+    /// The option that says where.
+    pub option: &'static str,
     /// Where.
     pub address: SocketAddr,
     /// Why not.
@@ -78,6 +80,11 @@ pub struct BindError {
 
 /// A listener for [`Server::run`]. Must be called within a tokio runtime.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    bind_for(address, "--stratum")
+}
+
+/// A listener for miners, on an address that this option gives.
+pub(crate) fn bind_for(address: SocketAddr, option: &'static str) -> Result<TcpListener, BindError> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // So that a restart need not wait for the connections of before to be forgotten.
@@ -85,7 +92,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    listen().map_err(|source| BindError { address, source })
+    listen().map_err(|source| BindError { option, address, source })
 }
 
 impl Server {
@@ -166,7 +173,7 @@ fn say_url(listener: &TcpListener) {
 }
 
 /// Both clocks.
-pub(super) fn now() -> Now {
+pub(crate) fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Now { instant: Instant::now(), unix: u32::try_from(unix).unwrap_or(u32::MAX) }
 }

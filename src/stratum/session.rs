@@ -236,7 +236,8 @@ impl Session {
         let moved = self.announced.is_none_or(|announced| announced.prev_block != prev_block);
         job.write_notify(id, time, moved || (due == Due::New && job.clean()), out);
         self.announced = Some(Announced { difficulty, prev_block, at: now.instant });
-        self.jobs.push(Served { id, job, time, difficulty, mask: self.mask, at: now.instant });
+        let (mask, at) = (self.mask, now.instant);
+        self.jobs.push(Served { id, job, time, difficulty, mask, extranonce: None, at });
     }
 
     fn on_request(&mut self, request: &Request<'_>, now: Now) -> Option<Event> {

@@ -3,9 +3,10 @@
 //! What the work is worth is found out first and does not depend on whether it is stale, repeated or misformed in
 //! what only the pool minds: a Bitcoin block is a Bitcoin block.
 
+use super::difficulty::Difficulty;
 use super::hex;
 use super::message::{Params, Refusal};
-use super::served::Served;
+use super::served::{SeenShares, Served};
 use super::session::{Now, Session};
 use crate::work::job::{Candidate, Job, JobId, Solution};
 use sharechain::params::MAX_HEADER_TIME_AHEAD;
@@ -38,6 +39,11 @@ impl Found {
     /// Whether the share chain is to have it.
     pub const fn is_for_chain(&self) -> bool {
         (self.verdict.share || self.verdict.share_block) && !self.repeated
+    }
+
+    /// Whether it is to be passed on at all.
+    pub const fn is_worth_something(&self) -> bool {
+        self.verdict.bitcoin_block || self.is_for_chain()
     }
 }
 
@@ -83,6 +89,54 @@ impl<'a> Submit<'a> {
     }
 }
 
+/// What is wrong with work, if anything, in the order in which it is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Bitcoin's median time has passed the header's.
+    TooOld,
+    /// The header's time is too far ahead.
+    TooFarAhead,
+    /// The job is for a Bitcoin block that is long past.
+    Stale,
+    /// The same miner submitted it before.
+    Repeated,
+    /// The hash does not meet the miner's difficulty.
+    TooEasy,
+}
+
+/// Judges a solution of a served job, in any protocol. `newest` is the job served last, `difficulty` what the hash is
+/// held against. What the work is worth does not depend on the fault found in it.
+pub(crate) fn weigh(
+    (served, solution): (&Served, &Solution),
+    difficulty: Difficulty,
+    newest: &Job,
+    seen: &mut SeenShares,
+    now: Now,
+) -> (Found, Option<Fault>) {
+    let job = &served.job;
+    let candidate = job.assemble(solution);
+    let verdict = candidate.judge();
+    let enough = difficulty.accepted_target().is_met_by(&candidate.id.0);
+    let for_chain = verdict.share || verdict.share_block;
+    let repeated = (enough || for_chain) && !seen.insert(&candidate.id);
+    let height = |job: &Job| job.commitment().bitcoin_height.0;
+    let latest = job.max_time().min(now.unix.saturating_add(MAX_HEADER_TIME_AHEAD));
+    let fault = if solution.time < job.min_time() {
+        Some(Fault::TooOld)
+    } else if solution.time > latest {
+        Some(Fault::TooFarAhead)
+    } else if height(newest) > height(job).saturating_add(1) {
+        Some(Fault::Stale)
+    } else if repeated {
+        Some(Fault::Repeated)
+    } else if !enough {
+        Some(Fault::TooEasy)
+    } else {
+        None
+    };
+    (Found { candidate, verdict, repeated }, fault)
+}
+
 /// Judges a submit of the session. An error means that there is no job to judge it by.
 pub(super) fn judge(session: &mut Session, submit: &Submit<'_>, now: Now) -> Result<Judged, Refusal> {
     let served = session.jobs.get(submit.job).ok_or(Refusal::JobNotFound)?;
@@ -91,36 +145,30 @@ pub(super) fn judge(session: &mut Session, submit: &Submit<'_>, now: Now) -> Res
     extranonce[..4].copy_from_slice(&session.extranonce1);
     extranonce[4..].copy_from_slice(&submit.extranonce2);
     let solution = Solution { extranonce, version, time: submit.time, nonce: submit.nonce };
-    let candidate = served.job.assemble(&solution);
-    let verdict = candidate.judge();
-
-    let enough = served.difficulty.accepted_target().is_met_by(&candidate.id.0);
-    let for_chain = verdict.share || verdict.share_block;
-    let repeated = (enough || for_chain) && !session.seen.insert(&candidate.id);
     let newest = session.job.as_ref().unwrap_or(&served.job);
-    let height = |job: &Job| job.commitment().bitcoin_height.0;
-    let stale = height(newest) > height(&served.job).saturating_add(1);
-
-    let latest = served.job.max_time().min(now.unix.saturating_add(MAX_HEADER_TIME_AHEAD));
-    let answer = if !version_allowed {
-        Err(Refusal::BadParams("The version bits are outside of the mask that mining.configure agreed on"))
-    } else if submit.time < served.job.min_time() {
-        Err(Refusal::BadParams("The time is too old: Bitcoin's median time has passed it"))
-    } else if submit.time > latest {
-        Err(Refusal::BadParams("The time is more than two hours ahead"))
-    } else if stale {
-        Err(Refusal::Stale)
-    } else if repeated {
-        Err(Refusal::Duplicate)
-    } else if !enough {
-        Err(Refusal::LowDifficulty)
-    } else {
-        Ok(())
+    let (found, fault) = weigh((served, &solution), served.difficulty, newest, &mut session.seen, now);
+    let answer = match fault {
+        _ if !version_allowed => Err(Refusal::BadParams(
+            "The version bits are outside of the mask that mining.configure agreed on",
+        )),
+        Some(fault) => Err(fault.into()),
+        None => Ok(()),
     };
-    let meets_present = session.vardiff.difficulty().accepted_target().is_met_by(&candidate.id.0);
-    let found = Found { candidate, verdict, repeated };
-    let found = (verdict.bitcoin_block || found.is_for_chain()).then_some(found);
+    let meets_present = session.vardiff.difficulty().accepted_target().is_met_by(&found.candidate.id.0);
+    let found = found.is_worth_something().then_some(found);
     Ok(Judged { found, answer, meets_present })
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::TooOld => Self::BadParams("The time is too old: Bitcoin's median time has passed it"),
+            Fault::TooFarAhead => Self::BadParams("The time is more than two hours ahead"),
+            Fault::Stale => Self::Stale,
+            Fault::Repeated => Self::Duplicate,
+            Fault::TooEasy => Self::LowDifficulty,
+        }
+    }
 }
 
 /// The version field with the miner's bits in it (BIP310), and whether the miner could roll those.

@@ -5,6 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 /// The URL for devices that reach `listener`, and whether other machines can. `None` when this machine's own address
 /// cannot be found out, which is when it has no network.
 pub fn device_url(listener: SocketAddr) -> Option<(String, Reach)> {
+    device_host(listener).map(|(host, reach)| (format!("stratum+tcp://{host}"), reach))
+}
+
+/// The same without what stands before address and port.
+pub fn device_host(listener: SocketAddr) -> Option<(SocketAddr, Reach)> {
     let ip = listener.ip();
     let (ip, reach) = if ip.is_loopback() {
         (ip, Reach::ThisMachine)
@@ -13,7 +18,7 @@ pub fn device_url(listener: SocketAddr) -> Option<(String, Reach)> {
     } else {
         (ip, Reach::Network)
     };
-    Some((format!("stratum+tcp://{}", SocketAddr::new(ip, listener.port())), reach))
+    Some((SocketAddr::new(ip, listener.port()), reach))
 }
 
 /// Who can use a URL.

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 /// Why nobody can be credited for a user name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(super) enum UserError {
+pub(crate) enum UserError {
     /// An address, but a wrong one.
     #[error("Unauthorized: {0}")]
     Address(#[from] AddressError),
@@ -29,12 +29,12 @@ pub(super) enum UserError {
 }
 
 /// Most bytes of a user name.
-pub(super) const MAX_USER: usize = 160;
+pub(crate) const MAX_USER: usize = 160;
 /// A word of so many letters and digits in place of an address was meant to be one; the shortest address has 26.
 const ADDRESS_LIKE: usize = 24;
 
 /// Who is credited for `user`: the address that it begins with, else `default` if it holds nothing like an address.
-pub(super) fn owner_of(user: &str, network: Network, default: Option<Owner>) -> Result<Owner, UserError> {
+pub(crate) fn owner_of(user: &str, network: Network, default: Option<Owner>) -> Result<Owner, UserError> {
     if user.len() > MAX_USER {
         return Err(UserError::TooLong);
     }

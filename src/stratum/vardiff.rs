@@ -45,6 +45,14 @@ impl Vardiff {
         self.set(difficulty, now);
     }
 
+    /// Never falls below `floor` by itself from now on; rises to it at once.
+    pub fn set_floor(&mut self, floor: Difficulty, now: Instant) {
+        self.floor = floor;
+        if self.difficulty < floor {
+            self.set(floor, now);
+        }
+    }
+
     /// Keeps the difficulty from going above what a job can have.
     pub fn limit(&mut self, most: Difficulty, now: Instant) {
         if self.difficulty > most {

@@ -245,6 +245,20 @@ impl Job {
         coinbase::serialize(&self.coinbase_prefix, &self.commitment_hash, extranonce, locktime)
     }
 
+    /// The coinbase without its witness, before and after the extranonce.
+    pub fn coinbase_parts(&self) -> (Vec<u8>, Vec<u8>) {
+        let mut prefix = self.coinbase(&Extranonce::default());
+        let locktime = self.commitment.locktime().to_le_bytes();
+        prefix.truncate(prefix.len() - locktime.len() - size_of::<Extranonce>());
+        (prefix, locktime.to_vec())
+    }
+
+    /// The merkle root with this extranonce, in the byte order that SHA-256 gives.
+    pub fn merkle_root(&self, extranonce: &Extranonce) -> [u8; 32] {
+        let txid = self.link.txid(&self.commitment_hash, extranonce, self.commitment.locktime());
+        hash::merkle_root(txid, &self.branch)
+    }
+
     /// Appends the `mining.notify` line, its newline included.
     pub fn write_notify(&self, id: JobId, time: u32, clean: bool, out: &mut Vec<u8>) {
         self.notify.write(id, time, clean, out);
@@ -253,10 +267,9 @@ impl Job {
     /// Fills in a solution. Pure: about 40 SHA-256 compressions, no judgement.
     pub fn assemble(self: &Arc<Self>, solution: &Solution) -> Candidate {
         let Solution { extranonce, version, time, nonce } = *solution;
-        let txid = self.link.txid(&self.commitment_hash, &extranonce, self.commitment.locktime());
         let version = bitcoin::block::Version::from_consensus(version);
         let header = ShareHeader { version, time, nonce, ..self.header }
-            .with_merkle_root(hash::merkle_root(txid, &self.branch));
+            .with_merkle_root(self.merkle_root(&extranonce));
         Candidate { job: Arc::clone(self), extranonce, header, id: share::header_id(&header) }
     }
 }
