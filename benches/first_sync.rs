@@ -114,7 +114,17 @@ struct Node {
 impl Node {
     fn start(chain_file: &Path, data: &Path, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_commonwork"));
-        command.args(["run", "--log-format", "json", "--stratum", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
+        command.args([
+            "run",
+            "--log-format",
+            "json",
+            "--stratum",
+            "127.0.0.1:0",
+            "--stratum-v2",
+            "127.0.0.1:0",
+            "--api",
+            "127.0.0.1:0",
+        ]);
         command.arg("--chain").arg(chain_file).arg("--data-dir").arg(data).args(more);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
         let log = BufReader::new(child.stderr.take().expect("piped"));

@@ -20,6 +20,7 @@ pub mod ports;
 pub mod shutdown;
 pub mod store;
 pub mod stratum;
+pub mod stratum_v2;
 pub mod work;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Parser;
-use commonwork::commands::{Cli, Command, Outcome, chain, check, demo, mine, output, payouts, peers};
+use commonwork::commands::{Cli, Command, Outcome, chain, check, demo, mine, output, payouts, peers, status};
 use commonwork::config::{self, Config, LogFormat, Place};
 use commonwork::{logging, node, shutdown};
 use std::process::ExitCode;
@@ -56,6 +56,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Payouts(args) => {
             stop.run_until_cancelled(payouts::run(&place()?, args)).await.transpose()?
         }
+        Command::Status(args) => stop.run_until_cancelled(status::run(&place()?, &args)).await.transpose()?,
         Command::Peers(args) => stop.run_until_cancelled(peers::peers(&place()?, &args)).await.transpose()?,
         Command::Bans(args) => stop.run_until_cancelled(peers::bans(&place()?, &args)).await.transpose()?,
     };

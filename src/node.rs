@@ -10,6 +10,7 @@
 //! | `clock` | every second | shares that were ahead of the clock |
 //! | `builder` | templates, chain state | jobs |
 //! | `stratum` | miners | candidates; Bitcoin blocks straight to `bitcoin` |
+//! | `stratum-v2` | miners that speak Stratum V2 | the same |
 //! | `finder` | candidates | submissions; found Bitcoin blocks to be kept |
 //! | `found` | submitted blocks and their outcomes | blocks on the disk until a bitcoind has them |
 //! | `doors` | Bitcoin health, where the node stands beside its peers | whether miners are served, the log |
@@ -39,6 +40,8 @@ use crate::store::{OpenStore, SledStore, StoreError};
 use crate::stratum::server::{self, Limits, Server};
 use crate::stratum::session::SessionConfig;
 use crate::stratum::sessions::Sessions;
+use crate::stratum_v2::authority::Authority;
+use crate::stratum_v2::{server as server_v2, session as session_v2};
 use crate::work::builder::{Builder, Pace};
 use crate::work::finder::Finder;
 use crate::work::headers::HeaderFeed;
@@ -57,15 +60,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 /// Candidates that wait between the sessions and the chain.
 const CANDIDATES: usize = 1_024;
-/// Miners' connections at a time.
+/// Miners at a time: connections of Stratum v1 and channels of Stratum V2.
 const MAX_SESSIONS: usize = 10_000;
+/// Connections of Stratum V2 at a time.
+const MAX_CONNECTIONS_V2: usize = 10_000;
 /// Pause before asking again a bitcoind that the start needs.
 const RETRY: Duration = Duration::from_secs(2);
 /// How long a task may take to end after the stop.
@@ -77,6 +82,10 @@ pub struct Node {
     pub chain: ChainHandle,
     /// Where Stratum listens.
     pub stratum: Vec<SocketAddr>,
+    /// Where Stratum V2 listens.
+    pub stratum_v2: Vec<SocketAddr>,
+    /// The key that miners know this node by in Stratum V2; none where that is not wanted.
+    pub authority: Option<Authority>,
     /// Where the interface listens.
     pub api: SocketAddr,
     /// Whether miners are let in.
@@ -125,8 +134,12 @@ impl Node {
         // Ports first: whoever starts a second node by mistake learns it at once.
         let bind = |address: &SocketAddr| server::bind(*address);
         let miners = config.stratum.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let bind_v2 = |address: &SocketAddr| server_v2::bind(*address);
+        let miners_v2 = config.stratum_v2.iter().map(bind_v2).collect::<Result<Vec<_>, _>>()?;
         let api = bind_api(config.api).await?;
         let mut store = open_store(config)?;
+        let wanted = !miners_v2.is_empty();
+        let authority = wanted.then(|| Authority::load(&config.place.authority_file())).transpose()?;
 
         let tasks = Tasks::default();
         // Ends after everything that may still find a block.
@@ -182,6 +195,23 @@ impl Node {
             sessions: Sessions::new(random_u32()?, MAX_SESSIONS),
             limits: Limits::default(),
         };
+        let server_v2 = authority.clone().map(|authority| server_v2::Server {
+            config: Arc::new(session_v2::SessionConfig {
+                network: params.network,
+                default_owner: config.address,
+                standard_class: params.classes.last().copied().unwrap_or(1),
+                extended_class: smallest_class(&params),
+                ids: ids.clone(),
+            }),
+            authority,
+            work: series.clone(),
+            outbox: server.outbox.clone(),
+            open: open.clone(),
+            sessions: server.sessions.clone(),
+            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS_V2)),
+            limits: Limits::default(),
+        });
+        let stratum_v2 = miners_v2.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
         let stratum = miners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
         let api_address = api.local_addr()?;
         let announced = api::announce(&config.place.data_dir, api_address)
@@ -198,6 +228,17 @@ impl Node {
             pace: options.pace,
         };
 
+        let sessions = server.sessions.clone();
+        let ports = api::Ports {
+            network: neighbours.port,
+            miners: Some(api::MinersPort {
+                stratum: stratum.clone(),
+                stratum_v2: stratum_v2.clone(),
+                authority: authority.as_ref().map(ToString::to_string),
+                count: Arc::new(move || sessions.count() as u64),
+                serving: open.clone(),
+            }),
+        };
         tasks.spawn("headers", headers.run(tasks.stop.child_token()));
         tasks.spawn_until_stop("clock", tick(chain.clone()));
         tasks.spawn("builder", builder.run(tasks.stop.child_token()));
@@ -206,10 +247,10 @@ impl Node {
             Doors { health: bitcoin.health(), footing: neighbours.footing.clone(), open: open_sender };
         tasks.spawn_until_stop("doors", doors.keep());
         tasks.spawn("stratum", server.run(miners, tasks.stop.child_token()));
-        tasks.spawn(
-            "api",
-            api::serve(api, Arc::new(chain.clone()), neighbours.port, tasks.stop.child_token()),
-        );
+        if let Some(server_v2) = server_v2 {
+            tasks.spawn("stratum-v2", server_v2.run(miners_v2, tasks.stop.child_token()));
+        }
+        tasks.spawn("api", api::serve(api, Arc::new(chain.clone()), ports, tasks.stop.child_token()));
         unless_started.0.disarm();
         unless_started.1.disarm();
         Ok(Self {
@@ -217,6 +258,8 @@ impl Node {
             guard,
             chain,
             stratum,
+            stratum_v2,
+            authority,
             api: api_address,
             serving: open,
             footing: neighbours.footing,

@@ -4,6 +4,8 @@ use sharechain::params::Network;
 
 /// Stratum v1, for mining devices.
 pub const STRATUM: u16 = 3333;
+/// Stratum V2, for mining devices: the port of the specification's example.
+pub const STRATUM_V2: u16 = 34254;
 /// The node's own HTTP interface, on loopback.
 pub const API: u16 = 3380;
 /// Between nodes, TCP and UDP (QUIC) alike.

@@ -10,5 +10,6 @@ mod p2p;
 mod pool;
 mod store;
 mod stratum;
+mod stratum_v2;
 mod support;
 mod tidy;

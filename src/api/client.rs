@@ -1,7 +1,8 @@
 //! Asks the interface of a node that runs on this machine.
 
 use super::form::{
-    BansForm, BlocksForm, ErrorForm, LiftForm, LiftedForm, PayoutsForm, PeersForm, ShownForm, TipForm,
+    BansForm, BlocksForm, ErrorForm, LiftForm, LiftedForm, MinersForm, PayoutsForm, PeersForm, ShownForm,
+    TipForm,
 };
 use super::token::Token;
 use http_body_util::{BodyExt, Full, Limited};
@@ -102,6 +103,11 @@ impl Client {
         let share = share.map_or(String::new(), |id| format!("share={id}&"));
         let class = class.map_or(String::new(), |class| format!("class={class}"));
         self.get(&format!("/v1/payouts?{share}{class}")).await
+    }
+
+    /// Where miners connect, and how many there are.
+    pub async fn miners(&self) -> Result<MinersForm, ClientError> {
+        self.get("/v1/miners").await
     }
 
     /// The connected peers.

@@ -5,6 +5,7 @@
 
 use super::export::Exporter;
 use super::form::ErrorForm;
+use super::miners::{self, MinersPort};
 use super::network::{self, NetworkPort};
 use super::read;
 use super::source::{ChainSource, ReadError};
@@ -43,16 +44,25 @@ const CONNECTION_TIME: Duration = Duration::from_secs(600);
 /// Pieces of an export (eight blocks each) that wait for a slow client.
 const EXPORT_PIECES: usize = 4;
 
+/// What is told besides the chain.
+#[derive(Clone, Debug, Default)]
+pub struct Ports {
+    /// None for a node that mines alone.
+    pub network: Option<NetworkPort>,
+    /// None for a node without miners.
+    pub miners: Option<MinersPort>,
+}
+
 /// Serves until the token is cancelled; then connections get a moment to end.
 ///
 /// The listener must be bound to loopback.
 pub async fn serve(
     listener: TcpListener,
     source: Arc<dyn ChainSource>,
-    network: Option<NetworkPort>,
+    ports: Ports,
     stop: CancellationToken,
 ) {
-    let app = router(source, network);
+    let app = router(source, ports);
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let tasks = TaskTracker::new();
     loop {
@@ -109,18 +119,21 @@ async fn serve_one(stream: TcpStream, app: Router) -> Result<(), hyper::Error> {
 pub(super) struct Shared {
     /// None for a node that mines alone.
     pub(super) network: Option<NetworkPort>,
+    /// None for a node without miners.
+    pub(super) miners: Option<MinersPort>,
     source: Arc<dyn ChainSource>,
     questions: Arc<Semaphore>,
 }
 
-fn router(source: Arc<dyn ChainSource>, network: Option<NetworkPort>) -> Router {
-    let shared = Shared { network, source, questions: Arc::new(Semaphore::new(MAX_QUESTIONS)) };
+fn router(source: Arc<dyn ChainSource>, Ports { network, miners }: Ports) -> Router {
+    let shared = Shared { network, miners, source, questions: Arc::new(Semaphore::new(MAX_QUESTIONS)) };
     Router::new()
         .route("/v1/tip", get(tip))
         .route("/v1/blocks", get(blocks))
         .route("/v1/shares/{id}", get(show))
         .route("/v1/payouts", get(payouts))
         .route("/v1/export", get(export))
+        .route("/v1/miners", miners::miners())
         .route("/v1/peers", network::peers())
         .route("/v1/bans", network::bans())
         .route("/v1/bans/lift", network::lift())

@@ -11,6 +11,7 @@ pub mod payouts;
 pub mod peers;
 mod progress;
 pub mod reader;
+pub mod status;
 mod table;
 
 use crate::config::{NodeArgs, PlaceArgs};
@@ -47,6 +48,8 @@ pub enum Command {
     Chain(chain::ChainArgs),
     /// Tell what the coinbase of a share pays, or what the next Bitcoin block would
     Payouts(payouts::PayoutsArgs),
+    /// Tell how the running node does, and where miners connect
+    Status(status::StatusArgs),
     /// List the nodes that the running node is connected to
     Peers(peers::PeersArgs),
     /// List the nodes that the running node refuses, or lift bans

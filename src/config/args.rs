@@ -49,6 +49,12 @@ pub struct NodeArgs {
     /// Where Stratum listens; 0.0.0.0:3333 admits devices on the network; may be given again [default: 127.0.0.1:3333]
     #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_STRATUM", value_delimiter = ',')]
     pub stratum: Vec<ListenAddr>,
+    /// Where Stratum V2 listens; 0.0.0.0 admits devices on the network; may be given again [default: 127.0.0.1:34254]
+    #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_STRATUM_V2", value_delimiter = ',')]
+    pub stratum_v2: Vec<ListenAddr>,
+    /// Do without Stratum V2
+    #[arg(long, env = "COMMONWORK_NO_STRATUM_V2", conflicts_with = "stratum_v2")]
+    pub no_stratum_v2: bool,
     /// Bitcoin address credited for miners whose user name is none
     #[arg(long, value_name = "ADDR", env = "COMMONWORK_ADDRESS")]
     pub address: Option<String>,

@@ -10,6 +10,8 @@
 //! | `rpc-user`, `rpc-password` | the same, instead of cookies |
 //! | `zmq` | `tcp://HOST:PORT` of the first bitcoind, or a list with one for each |
 //! | `stratum` | address to listen on, or a list of them |
+//! | `stratum-v2` | the same |
+//! | `no-stratum-v2` | `true` or `false` |
 //! | `address` | Bitcoin address credited for users whose name is none |
 //! | `api` | loopback address of the node's own interface |
 //! | `listen` | address for other nodes to connect to, or a list of them |
@@ -51,6 +53,10 @@ pub struct FileConfig {
     pub zmq: OneOrMore<ZmqUrl>,
     /// Where Stratum listens.
     pub stratum: OneOrMore<ListenAddr>,
+    /// Where Stratum V2 listens.
+    pub stratum_v2: OneOrMore<ListenAddr>,
+    /// Whether there is no Stratum V2.
+    pub no_stratum_v2: Option<bool>,
     /// Who is credited for users whose name is no address.
     pub address: Option<String>,
     /// Where the node's interface listens.

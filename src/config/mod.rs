@@ -68,6 +68,11 @@ impl Place {
         self.data_dir.join("sharechain")
     }
 
+    /// The key that miners know this node by in Stratum V2.
+    pub fn authority_file(&self) -> PathBuf {
+        self.data_dir.join("stratum-v2-authority")
+    }
+
     /// Where found Bitcoin blocks wait until a bitcoind has taken them.
     pub fn found_dir(&self) -> PathBuf {
         self.data_dir.join("found")
@@ -83,6 +88,8 @@ pub struct Config {
     pub bitcoinds: Vec<Bitcoind>,
     /// Where Stratum listens, at least one.
     pub stratum: Vec<SocketAddr>,
+    /// Where Stratum V2 listens; nowhere if it is not wanted.
+    pub stratum_v2: Vec<SocketAddr>,
     /// Who is credited for users whose name is no address.
     pub address: Option<Owner>,
     /// Where the node's interface listens: on loopback.
@@ -101,7 +108,8 @@ impl Config {
         let address = node.address.as_ref().or(file.address.as_ref());
         Ok(Self {
             bitcoinds: bitcoind::resolve(node, file, network)?,
-            stratum: listeners(node, file),
+            stratum: listeners(&node.stratum, &file.stratum.0, ports::STRATUM),
+            stratum_v2: listeners_v2(node, file),
             address: address
                 .map(|text| parse_owner(text, network))
                 .transpose()
@@ -144,15 +152,23 @@ fn params(args: &PlaceArgs, file: &FileConfig) -> Result<ChainParams, ConfigErro
     Ok(params)
 }
 
-fn listeners(node: &NodeArgs, file: &FileConfig) -> Vec<SocketAddr> {
-    let given = if node.stratum.is_empty() { &file.stratum.0 } else { &node.stratum };
+fn listeners(line: &[ListenAddr], file: &[ListenAddr], port: u16) -> Vec<SocketAddr> {
+    let given = if line.is_empty() { file } else { line };
     if given.is_empty() {
-        return vec![SocketAddr::new(LOOPBACK, ports::STRATUM)];
+        return vec![SocketAddr::new(LOOPBACK, port)];
     }
-    let mut addresses: Vec<_> = given.iter().map(|address| address.or_port(ports::STRATUM)).collect();
+    let mut addresses: Vec<_> = given.iter().map(|address| address.or_port(port)).collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses
+}
+
+fn listeners_v2(node: &NodeArgs, file: &FileConfig) -> Vec<SocketAddr> {
+    let unwanted = file.no_stratum_v2 == Some(true) && node.stratum_v2.is_empty();
+    if node.no_stratum_v2 || unwanted {
+        return Vec::new();
+    }
+    listeners(&node.stratum_v2, &file.stratum_v2.0, ports::STRATUM_V2)
 }
 
 fn api(node: &NodeArgs, file: &FileConfig) -> Result<SocketAddr, ConfigError> {

@@ -5,7 +5,7 @@ mod network;
 use crate::support::rig::{Rig, Want, Work};
 use commonwork::api::export::{EndLine, Line};
 use commonwork::api::form::{OutputKind, PlaceForm};
-use commonwork::api::{Client, ClientError, Opened, serve};
+use commonwork::api::{Client, ClientError, MinersPort, Opened, Ports, serve};
 use sharechain::share::ShareId;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,7 +37,12 @@ async fn serve_rig(rig: Rig) -> (Client, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, Arc::new(Opened::new(rig.chain, rig.store)), None, stop.clone()));
+    tokio::spawn(serve(
+        listener,
+        Arc::new(Opened::new(rig.chain, rig.store)),
+        Ports::default(),
+        stop.clone(),
+    ));
     (Client::new(address), stop)
 }
 
@@ -182,4 +187,29 @@ async fn nobody_answers_after_the_stop() {
             _ => tokio::task::yield_now().await,
         }
     }
+}
+
+#[tokio::test]
+async fn where_miners_connect_is_told_where_there_are_any() {
+    let rig = Rig::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let (_open, serving) = tokio::sync::watch::channel(true);
+    let port = MinersPort {
+        stratum: vec![address],
+        stratum_v2: vec![],
+        authority: Some("9bX".into()),
+        count: Arc::new(|| 7),
+        serving,
+    };
+    let ports = Ports { miners: Some(port), ..Ports::default() };
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(listener, Arc::new(Opened::new(rig.chain, rig.store)), ports, stop.clone()));
+    let told = Client::new(address).miners().await.expect("an answer");
+    assert_eq!((told.serving, told.count, told.stratum), (true, 7, vec![address]));
+    assert_eq!((told.authority.as_deref(), told.stratum_v2.len()), (Some("9bX"), 0));
+    stop.cancel();
+
+    let (without, _stop) = serve_rig(Rig::new()).await;
+    assert!(matches!(without.miners().await, Err(ClientError::Refused(why)) if why.contains("no miners")));
 }

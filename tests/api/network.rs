@@ -1,7 +1,7 @@
 //! What the interface says of the network between nodes, and what it lets its owner change. The test plays the network.
 
 use crate::support::rig::Rig;
-use commonwork::api::{Client, ClientError, NetworkPort, Opened, Token, serve};
+use commonwork::api::{Client, ClientError, NetworkPort, Opened, Ports, Token, serve};
 use commonwork::peers::status::{Admin, BanStatus, Lift, NetworkStatus, PeerStatus};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -40,7 +40,12 @@ async fn served() -> Served {
     let port = NetworkPort { status, admin: admin_sender, token };
     let rig = Rig::new();
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, Arc::new(Opened::new(rig.chain, rig.store)), Some(port), stop.clone()));
+    tokio::spawn(serve(
+        listener,
+        Arc::new(Opened::new(rig.chain, rig.store)),
+        Ports { network: Some(port), ..Ports::default() },
+        stop.clone(),
+    ));
     Served { client, folder, admin, _status: status_sender, _stop: stop.drop_guard() }
 }
 

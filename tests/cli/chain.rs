@@ -243,7 +243,7 @@ fn check_reads_the_store_too() {
     let check = |chain_file: &str| {
         let data = mined.program.home().join("data");
         let data = data.to_str().expect("a plain path");
-        let ports = ["--stratum", "127.0.0.1:0", "--api", "127.0.0.1:0"];
+        let ports = ["--stratum", "127.0.0.1:0", "--stratum-v2", "127.0.0.1:0", "--api", "127.0.0.1:0"];
         mined.program.run(&[&["check", "--chain", chain_file, "--data-dir", data], &ports[..]].concat())
     };
     let right = check(&mined.chain_file);
@@ -298,8 +298,12 @@ async fn a_running_node_is_asked_and_its_store_is_left_alone() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let stop = CancellationToken::new();
-    let served =
-        tokio::spawn(api::serve(listener, Arc::new(Opened::new(rig.chain, rig.store)), None, stop.clone()));
+    let served = tokio::spawn(api::serve(
+        listener,
+        Arc::new(Opened::new(rig.chain, rig.store)),
+        api::Ports::default(),
+        stop.clone(),
+    ));
     let announced = api::announce(&mined.data_dir(), address).expect("written");
     // As a running node does.
     let _held = mined.open_store();
@@ -322,7 +326,15 @@ async fn a_running_node_is_asked_and_its_store_is_left_alone() {
         let export = mined.run(&["chain", "export"]).output;
         assert!(export.lines().last().is_some_and(|line| line.starts_with("{\"end\"")));
         assert_eq!(mined.json(&["payouts", "--share", &unlisted])["share"], json!(unlisted));
-        let check = mined.run(&["check", "--stratum", "127.0.0.1:0", "--api", &address.to_string()]);
+        let check = mined.run(&[
+            "check",
+            "--stratum",
+            "127.0.0.1:0",
+            "--stratum-v2",
+            "127.0.0.1:0",
+            "--api",
+            &address.to_string(),
+        ]);
         assert!(
             check.code == 0 && check.output.contains("in use, by the node that runs"),
             "{}",

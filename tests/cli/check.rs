@@ -5,7 +5,8 @@ use crate::support::bitcoind::{BitcoinD, Chain, Options};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 
-const FREE_PORTS: [&str; 4] = ["--stratum", "127.0.0.1:0", "--api", "127.0.0.1:0"];
+const FREE_PORTS: [&str; 6] =
+    ["--stratum", "127.0.0.1:0", "--stratum-v2", "127.0.0.1:0", "--api", "127.0.0.1:0"];
 
 fn check(program: &Program, arguments: &[&str]) -> (Ended, Value) {
     let ended = program.run(&[&["check", "--json"], arguments, &FREE_PORTS].concat());
@@ -134,6 +135,8 @@ fn a_port_in_use_and_a_folder_that_cannot_be_are_told() {
         "embedded",
         "--stratum",
         &taken,
+        "--stratum-v2",
+        "127.0.0.1:0",
         "--api",
         "127.0.0.1:0",
         "--data-dir",

@@ -6,7 +6,7 @@ const MAIN: &str = "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq";
 
 /// `check` on the embedded network needs nothing installed; its report tells the settings that it came to.
 fn report(program: &Program, arguments: &[&str]) -> String {
-    let ports = ["--stratum", "127.0.0.1:0", "--api", "127.0.0.1:0"];
+    let ports = ["--stratum", "127.0.0.1:0", "--stratum-v2", "127.0.0.1:0", "--api", "127.0.0.1:0"];
     let ended = program.run(&[&["check"], arguments, &ports].concat());
     assert_eq!((ended.code, ended.errors.as_str()), (0, ""), "{}", ended.output);
     ended.output
@@ -91,8 +91,17 @@ fn option_wins_over_environment_over_file_over_default() {
 #[test]
 fn options_of_the_chain_may_stand_before_the_command() {
     let program = Program::new();
-    let before =
-        program.run(&["--network", "embedded", "check", "--stratum", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
+    let before = program.run(&[
+        "--network",
+        "embedded",
+        "check",
+        "--stratum",
+        "127.0.0.1:0",
+        "--stratum-v2",
+        "127.0.0.1:0",
+        "--api",
+        "127.0.0.1:0",
+    ]);
     assert!(before.output.starts_with("network   embedded\n"), "{}", before.output);
 }
 

@@ -3,9 +3,17 @@
 //! `fuzz/run.sh` is the long version, with coverage to guide it.
 
 use crate::support::decoders::{DECODERS, check};
+use crate::support::jobs::MADE_AT;
 use crate::support::rig::{Rig, Want, Work};
+use codec_sv2::{EncodableFrame, MessageFrame};
+use common_messages_sv2::{Protocol, SetupConnectionOwned};
 use commonwork::peers::serve;
 use commonwork::peers::wire::{BlockMessage, Question, ShareMessage};
+use mining_sv2::{
+    CloseChannelOwned, OpenExtendedMiningChannelOwned, OpenStandardMiningChannelOwned,
+    SubmitSharesExtendedOwned, SubmitSharesStandardOwned, UpdateChannelOwned,
+};
+use parsers_sv2::{CommonMessagesOwned, MiningOwned};
 use sharechain::codec::Encode;
 use sharechain::share::ShareId;
 use sharechain::store::ShareStore;
@@ -127,5 +135,78 @@ fn said() -> Vec<(&'static str, Vec<u8>)> {
         said.push((name, serve::from_chain(&mut rig.chain, &question).expect("an answer")));
     }
     said.push(("question", Question::Blocks { from: Height(1), ids: vec![block; 2] }.to_bytes()));
+    said.extend(miners_said().map(|frames| ("stratum_v2_frames", frames)));
     said
+}
+
+/// What miners of Stratum V2 say, decrypted: one connection of each kind.
+fn miners_said() -> [Vec<u8>; 2] {
+    let text = |text: &str| text.as_bytes().try_into().expect("short");
+    let set_up = |flags| {
+        framed(CommonMessagesOwned::SetupConnection(SetupConnectionOwned {
+            protocol: Protocol::MiningProtocol,
+            min_version: 2,
+            max_version: 2,
+            flags,
+            endpoint_host: text("127.0.0.1"),
+            endpoint_port: 34254,
+            vendor: text("maker"),
+            hardware_version: text("1"),
+            firmware: text("2"),
+            device_id: text(""),
+        }))
+    };
+    let standard = [
+        set_up(1),
+        framed(MiningOwned::OpenStandardMiningChannel(OpenStandardMiningChannelOwned {
+            request_id: 1,
+            user_identity: text("rig"),
+            nominal_hash_rate: 1e3,
+            max_target: [0xff; 32].into(),
+        })),
+        framed(MiningOwned::SubmitSharesStandard(SubmitSharesStandardOwned {
+            channel_id: 1,
+            sequence_number: 0,
+            job_id: 1,
+            nonce: 5,
+            ntime: MADE_AT,
+            version: 0x2000_0000,
+        })),
+        framed(MiningOwned::CloseChannel(CloseChannelOwned { channel_id: 1, reason_code: text("bye") })),
+    ];
+    let extended = [
+        set_up(0),
+        framed(MiningOwned::OpenExtendedMiningChannel(OpenExtendedMiningChannelOwned {
+            request_id: 1,
+            user_identity: text("rig.two"),
+            nominal_hash_rate: 0.0,
+            max_target: [0xff; 32].into(),
+            min_extranonce_size: 8,
+        })),
+        framed(MiningOwned::UpdateChannel(UpdateChannelOwned {
+            channel_id: 1,
+            nominal_hash_rate: 1e9,
+            maximum_target: [0xff; 32].into(),
+        })),
+        framed(MiningOwned::SubmitSharesExtended(SubmitSharesExtendedOwned {
+            channel_id: 1,
+            sequence_number: 0,
+            job_id: 1,
+            nonce: 5,
+            ntime: MADE_AT,
+            version: 0x2000_0000,
+            extranonce: [7; 8].as_slice().try_into().expect("short"),
+        })),
+    ];
+    [standard.concat(), extended.concat()]
+}
+
+fn framed<T>(message: T) -> Vec<u8>
+where
+    MessageFrame<T>: TryFrom<T> + EncodableFrame,
+{
+    let Ok(frame) = MessageFrame::try_from(message) else { panic!("a frame") };
+    let mut bytes = vec![0; EncodableFrame::encoded_length(&frame)];
+    frame.encode_into(&mut bytes).expect("room");
+    bytes
 }

@@ -22,7 +22,17 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it on free ports with these further arguments.
     pub(crate) fn start(program: &Program, more: &[&str]) -> Self {
-        let fixed = ["run", "--log-format", "json", "--stratum", "127.0.0.1:0", "--api", "127.0.0.1:0"];
+        let fixed = [
+            "run",
+            "--log-format",
+            "json",
+            "--stratum",
+            "127.0.0.1:0",
+            "--stratum-v2",
+            "127.0.0.1:0",
+            "--api",
+            "127.0.0.1:0",
+        ];
         Self::spawn(program.command(&[&fixed[..], more].concat()))
     }
 

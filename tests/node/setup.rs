@@ -147,6 +147,7 @@ impl TestNode {
             place,
             bitcoinds: Vec::new(),
             stratum: vec![any_port],
+            stratum_v2: vec![any_port],
             address: None,
             api: any_port,
             p2p,

@@ -2,6 +2,10 @@
 
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 
+#[allow(clippy::duplicate_mod, reason = "a fuzz target has nobody to share it with")]
+#[path = "jobs.rs"]
+mod jobs;
+
 use bitcoin::bip152::{BlockTransactions, BlockTransactionsRequest};
 use bitcoin::consensus::encode::{deserialize, serialize};
 use commonwork::bitcoin::compact::Rebuild;
@@ -9,14 +13,24 @@ use commonwork::p2p::exchange;
 use commonwork::peers::wire::{
     BlockMessage, BlocksAnswer, HeadersAnswer, IdsAnswer, Question, ShareMessage, SharesAnswer, TipAnswer,
 };
+use commonwork::stratum::session::Now;
+use commonwork::stratum::sessions::Sessions;
+use commonwork::stratum_v2::session::{Event, Session, SessionConfig};
+use commonwork::work::job::{Job, JobIds};
+use jobs::{JobMaker, MADE_AT, owner, target};
 use sharechain::codec::{Decode, Encode};
+use sharechain::params::Network;
 use sharechain::share::ShareBlock;
+use sharechain::verify::Targets;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 /// One decoder: any bytes may come, and it must not panic.
 pub(crate) type Check = fn(&[u8]);
 
 /// All of them, by the names of their targets and folders.
-pub(crate) const DECODERS: [(&str, Check); 12] = [
+pub(crate) const DECODERS: [(&str, Check); 13] = [
     ("share_message", canonical::<ShareMessage>),
     ("block_message", canonical::<BlockMessage>),
     ("question", canonical::<Question>),
@@ -29,6 +43,7 @@ pub(crate) const DECODERS: [(&str, Check); 12] = [
     ("peer_exchange", peer_exchange),
     ("compact_block", compact_block),
     ("block_transactions", block_transactions),
+    ("stratum_v2_frames", stratum_v2_frames),
 ];
 
 /// The decoder of this name.
@@ -65,4 +80,42 @@ fn block_transactions(bytes: &[u8]) {
         let _ = serialize(&request);
     }
     let _ = deserialize::<BlockTransactions>(bytes);
+}
+
+/// Work on which every hash is a share.
+static JOB: LazyLock<Arc<Job>> = LazyLock::new(|| {
+    let targets = Targets { network: target(0), block: target(0), share: target(-32) };
+    Arc::new(JobMaker { targets, branch_len: 3, ..JobMaker::default() }.job())
+});
+
+/// A whole connection of Stratum V2 as a stranger leads it, decrypted: frame after frame, whatever is in them.
+fn stratum_v2_frames(bytes: &[u8]) {
+    let config = SessionConfig {
+        network: Network::Main,
+        default_owner: Some(owner(1)),
+        standard_class: 360,
+        extended_class: 11,
+        ids: Arc::new(JobIds::starting_at(0x100)),
+    };
+    let now = Now { instant: Instant::now(), unix: MADE_AT };
+    let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let mut session = Session::new(Arc::new(config), Sessions::new(7, 20), remote);
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let length = match rest {
+            [_, _, _, a, b, c, ..] => 6 + u32::from_le_bytes([*a, *b, *c, 0]) as usize,
+            _ => rest.len(),
+        };
+        let (frame, more) = rest.split_at(length.min(rest.len()));
+        rest = more;
+        match session.on_frame(&mut frame.to_vec(), now) {
+            Some(Event::Close) => break,
+            Some(Event::Opened { channel, .. }) => session.start(channel, Some(Arc::clone(&JOB)), now),
+            Some(Event::Found(found)) => assert_eq!(found.candidate.judge(), found.verdict),
+            None => {}
+        }
+        let mut out = Vec::new();
+        session.take_output(&mut out, now);
+        assert!(out.len() < 4_096, "{} bytes of answers to one message", out.len());
+    }
 }

@@ -3,12 +3,14 @@
 //! They are a promise to other programs, so they are apart from the types that the node works with.
 
 mod hex;
+mod miners;
 mod network;
 mod params;
 mod share;
 mod view;
 
 pub use hex::{AnyBytes, Bits, Bytes, Text};
+pub use miners::MinersForm;
 pub use network::{BanForm, BansForm, LiftForm, LiftedForm, PeerForm, PeersForm};
 pub use params::{FirstBlockForm, ParamsForm, ParamsFormError};
 pub use share::{BlockForm, CommitmentForm, FormError, HeaderForm, LinkForm, ShareForm};

@@ -20,6 +20,13 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
             format!("stop the other program, or choose another port with --stratum {}:PORT", address.ip());
         port("Stratum port", *address, &node, &cure)
     }));
+    findings.extend(config.stratum_v2.iter().map(|address| {
+        let cure = format!(
+            "stop the other program, choose another port with --stratum-v2 {}:PORT, or do without with --no-stratum-v2",
+            address.ip()
+        );
+        port("Stratum V2 port", *address, &node, &cure)
+    }));
     let cure = format!("stop the other program, or choose another port with --api {}:PORT", config.api.ip());
     findings.push(port("interface port", config.api, &node, &cure));
     findings.push(address(config));

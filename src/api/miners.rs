@@ -1,0 +1,49 @@
+//! The part of the interface that is about miners: where they connect, and how many there are.
+
+use super::form::MinersForm;
+use super::server::{Shared, fault};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json};
+use axum::routing::{MethodRouter, get};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What the interface sees of the miners.
+#[derive(Clone)]
+pub struct MinersPort {
+    /// Where Stratum v1 listens.
+    pub stratum: Vec<SocketAddr>,
+    /// Where Stratum V2 listens.
+    pub stratum_v2: Vec<SocketAddr>,
+    /// The key that miners know this node by in Stratum V2.
+    pub authority: Option<String>,
+    /// How many miners are connected.
+    pub count: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Whether they are let in.
+    pub serving: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for MinersPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MinersPort").finish_non_exhaustive()
+    }
+}
+
+pub(super) fn miners() -> MethodRouter<Shared> {
+    get(|State(shared): State<Shared>| async move {
+        let Some(port) = &shared.miners else {
+            return fault(StatusCode::NOT_FOUND, "this node serves no miners");
+        };
+        Json(MinersForm {
+            serving: *port.serving.borrow(),
+            count: (port.count)(),
+            stratum: port.stratum.clone(),
+            stratum_v2: port.stratum_v2.clone(),
+            authority: port.authority.clone(),
+        })
+        .into_response()
+    })
+}

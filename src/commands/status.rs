@@ -1,0 +1,129 @@
+//! `commonwork status`: asks the running node where its chain stands, and where miners connect.
+
+use super::Outcome;
+use super::output::{OutputError, print, print_json};
+use crate::api::form::{MinersForm, TipForm};
+use crate::api::{self, Client, ClientError};
+use crate::config::Place;
+use clap::Args;
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Arguments.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why the command could not be carried out.
+#[derive(Debug, Error)]
+pub enum StatusError {
+    /// Nobody to ask.
+    #[error("no node runs on {}; start one with `commonwork run`, or say where its data is with --data-dir and --network", .0.display())]
+    NoNode(PathBuf),
+    /// The running node gave no answer.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The answer cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// All that is told.
+#[derive(Debug, Serialize)]
+struct Status {
+    interface: SocketAddr,
+    chain: TipForm,
+    miners: MinersForm,
+}
+
+/// Tells how the running node does.
+pub async fn run(place: &Place, args: &StatusArgs) -> Result<Outcome, StatusError> {
+    let interface = api::find(&place.data_dir).ok_or_else(|| StatusError::NoNode(place.data_dir.clone()))?;
+    let client = Client::new(interface);
+    let status = Status { interface, chain: client.tip().await?, miners: client.miners().await? };
+    if args.json {
+        print_json(&status)?
+    } else {
+        print(&text(&status))?
+    }
+    Ok(Outcome::Good)
+}
+
+fn text(Status { interface, chain, miners }: &Status) -> String {
+    let height = chain.tip.as_ref().map_or(0, |tip| tip.height);
+    let bitcoin = &chain.bitcoin;
+    let served = if miners.serving { "served" } else { "not let in now" };
+    let mut text = format!(
+        "chain        {} on {}, height {height}\n\
+         bitcoin      height {}, {}\n\
+         miners       {}, {served}\n",
+        chain.name, chain.network, bitcoin.height, bitcoin.hash.0, miners.count
+    );
+    for address in &miners.stratum {
+        text += &format!("Stratum      stratum+tcp://{address}\n");
+    }
+    let key = miners.authority.as_deref().unwrap_or_default();
+    for address in &miners.stratum_v2 {
+        text += &format!("Stratum V2   stratum2+tcp://{address}/{key}\n");
+    }
+    if !key.is_empty() {
+        text += &format!("authority    {key}\n");
+    }
+    text + &format!("interface    http://{interface}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::form::{BitcoinForm, Text, WindowForm};
+    use bitcoin::BlockHash;
+    use bitcoin::hashes::Hash;
+    use sharechain::share::ShareId;
+
+    #[test]
+    fn the_authority_key_is_shown_where_there_is_one() {
+        let port: SocketAddr = "127.0.0.1:1".parse().expect("an address");
+        let chain = TipForm {
+            chain_id: Text(ShareId([0; 32])),
+            name: "main".into(),
+            network: "main".into(),
+            tip: None,
+            blocks: 0,
+            shares: 0,
+            waiting: 0,
+            window: WindowForm { score: 0.0, owners: 0 },
+            bitcoin: BitcoinForm { height: 7, hash: Text(BlockHash::all_zeros()) },
+        };
+        let miners = MinersForm {
+            serving: true,
+            count: 3,
+            stratum: vec![port],
+            stratum_v2: vec![port],
+            authority: Some("9bX".into()),
+        };
+        let mut status = Status { interface: port, chain, miners };
+        let shown = text(&status);
+        for wanted in [
+            "main on main, height 0\n",
+            "height 7, 00",
+            "3, served\n",
+            "stratum+tcp://127.0.0.1:1\n",
+            "stratum2+tcp://127.0.0.1:1/9bX\n",
+            "authority    9bX\n",
+            "http://127.0.0.1:1\n",
+        ] {
+            assert!(shown.contains(wanted), "{wanted:?} is not in:\n{shown}");
+        }
+        status.miners = MinersForm { serving: false, stratum_v2: vec![], authority: None, ..status.miners };
+        let shown = text(&status);
+        assert!(
+            shown.contains("not let in now") && !shown.contains("authority") && !shown.contains("V2"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,256 @@
+//! One channel: what a connection holds of one miner. The counterpart of a session of Stratum v1.
+
+use crate::stratum::difficulty::Difficulty;
+use crate::stratum::served::{SeenShares, ServedJobs};
+use crate::stratum::session::Now;
+use crate::stratum::sessions::Place;
+use crate::stratum::submit::{Fault, Found, weigh};
+use crate::stratum::vardiff::{SHARES_PER_MINUTE, Vardiff};
+use crate::work::job::{Job, JobId, Solution};
+use crate::work::series::SeriesKey;
+use bitcoin::{BlockHash, CompactTarget};
+use mining_sv2::{
+    ERROR_CODE_SUBMIT_SHARES_BAD_EXTRANONCE_SIZE as BAD_EXTRANONCE,
+    ERROR_CODE_SUBMIT_SHARES_DIFFICULTY_TOO_LOW as TOO_EASY,
+    ERROR_CODE_SUBMIT_SHARES_DUPLICATE_SHARE as REPEATED, ERROR_CODE_SUBMIT_SHARES_INVALID_JOB_ID as NO_JOB,
+    ERROR_CODE_SUBMIT_SHARES_INVALID_NON_ROLLABLE_VERSION_BIT as BAD_VERSION,
+    ERROR_CODE_SUBMIT_SHARES_INVALID_SHARE as BAD_TIME, ERROR_CODE_SUBMIT_SHARES_STALE_SHARE as STALE,
+};
+use primitive_types::U256;
+use sharechain::share::Extranonce;
+use sharechain::target::Target;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes of the extranonce that are the channel's own.
+pub(super) const PREFIX: usize = 4;
+/// Bytes of the extranonce that an extended channel counts in.
+pub(super) const ROLLED: usize = 8;
+/// The version bits that miners may roll (BIP323).
+pub(super) const ROLLABLE: u32 = 0x1fff_ffe0;
+
+/// The two kinds of channels that miners open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Hashes headers, and never sees a coinbase.
+    Standard,
+    /// Counts an extranonce in the coinbase.
+    Extended,
+}
+
+/// What is to be announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    /// A job that the miner does not have.
+    New,
+    /// The job that it has, as new work.
+    Again,
+}
+
+/// What the miner mines on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tip {
+    pub(super) prev_block: BlockHash,
+    pub(super) bits: CompactTarget,
+}
+
+/// Shares that are accepted and not acknowledged yet.
+#[derive(Debug, Default)]
+pub(super) struct Unacknowledged {
+    pub(super) count: u32,
+    pub(super) last: u32,
+    /// Sum of their difficulties, with what was too little to be acknowledged before.
+    credit: f64,
+}
+
+impl Unacknowledged {
+    fn add(&mut self, sequence: u32, difficulty: Difficulty) {
+        self.count = self.count.saturating_add(1);
+        self.last = sequence;
+        self.credit += f64::from(difficulty.exponent()).exp2();
+    }
+
+    /// Begins anew; the count, the last sequence number and the whole part of the sum.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "never negative, and `as` saturates"
+    )]
+    pub(super) fn take(&mut self) -> Option<(u32, u32, u64)> {
+        let count = std::mem::take(&mut self.count);
+        let sum = self.credit.floor();
+        self.credit -= if count > 0 { sum } else { 0.0 };
+        (count > 0).then_some((count, self.last, sum as u64))
+    }
+}
+
+/// What a miner submits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Submit<'a> {
+    pub(super) sequence: u32,
+    pub(super) job: u32,
+    pub(super) nonce: u32,
+    pub(super) time: u32,
+    pub(super) version: u32,
+    /// What an extended channel counted.
+    pub(super) extranonce: Option<&'a [u8]>,
+}
+
+/// One channel.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) kind: Kind,
+    pub(super) key: SeriesKey,
+    pub(super) group: u32,
+    /// Its place among all that mine; given back when it is closed.
+    pub(super) place: Option<Place>,
+    number: [u8; PREFIX],
+    pub(super) vardiff: Vardiff,
+    pub(super) most: Difficulty,
+    /// The difficulty that the miner was told last.
+    pub(super) told: Difficulty,
+    pub(super) job: Option<Arc<Job>>,
+    pub(super) due: Due,
+    pub(super) tip: Option<Tip>,
+    pub(super) jobs: ServedJobs,
+    seen: SeenShares,
+    /// Times that a job was served again.
+    again: u64,
+    pub(super) unacknowledged: Unacknowledged,
+}
+
+impl Channel {
+    pub(super) fn new(kind: Kind, key: SeriesKey, group: u32, place: Place, vardiff: Vardiff) -> Self {
+        let told = vardiff.difficulty();
+        Self {
+            kind,
+            key,
+            group,
+            number: place.extranonce1(),
+            place: Some(place),
+            vardiff,
+            most: Difficulty::MAX,
+            told,
+            job: None,
+            due: Due::Nothing,
+            tip: None,
+            jobs: ServedJobs::default(),
+            seen: SeenShares::default(),
+            again: 0,
+            unacknowledged: Unacknowledged::default(),
+        }
+    }
+
+    /// The bytes of the extranonce that no other channel has: all of them in a standard channel.
+    pub(super) fn prefix(&self) -> Vec<u8> {
+        match self.kind {
+            Kind::Standard => self.extranonce([0; ROLLED]).to_vec(),
+            Kind::Extended => self.number.to_vec(),
+        }
+    }
+
+    fn extranonce(&self, rolled: [u8; ROLLED]) -> Extranonce {
+        let mut extranonce = [0; PREFIX + ROLLED];
+        extranonce[..PREFIX].copy_from_slice(&self.number);
+        extranonce[PREFIX..].copy_from_slice(&rolled);
+        extranonce
+    }
+
+    /// The extranonce that a header-only job is made with: the prefix the first time, then another each time.
+    pub(super) fn fixed_extranonce(&mut self, due: Due) -> Option<Extranonce> {
+        if self.kind == Kind::Extended {
+            return None;
+        }
+        if due == Due::Again {
+            self.again += 1;
+            return Some(self.extranonce(self.again.to_be_bytes()));
+        }
+        Some(self.extranonce([0; ROLLED]))
+    }
+
+    /// Keeps the difficulty at what a job allows.
+    pub(super) fn limit(&mut self, job: &Job, now: Instant) {
+        self.most = most(job);
+        self.vardiff.limit(self.most, now);
+    }
+
+    /// The job that it has is to be served again, as new work.
+    pub(super) fn serve_again(&mut self) {
+        if self.due == Due::Nothing && self.jobs.last().is_some() {
+            self.due = Due::Again;
+        }
+    }
+
+    /// Judges a submit: what is to be passed on, and an error code when it is refused. The first does not depend on the
+    /// second.
+    pub(super) fn judge(
+        &mut self,
+        submit: &Submit<'_>,
+        now: Now,
+    ) -> (Option<Found>, Result<(), &'static str>) {
+        let Some(served) = self.jobs.get(JobId(submit.job)) else { return (None, Err(NO_JOB)) };
+        let extranonce = match (served.extranonce, submit.extranonce) {
+            (Some(fixed), None) => fixed,
+            (None, Some(rolled)) => match rolled.try_into() {
+                Ok(rolled) => self.extranonce(rolled),
+                Err(_) => return (None, Err(BAD_EXTRANONCE)),
+            },
+            _ => return (None, Err(BAD_EXTRANONCE)),
+        };
+        let solution = Solution {
+            extranonce,
+            version: submit.version.cast_signed(),
+            time: submit.time,
+            nonce: submit.nonce,
+        };
+        let version = served.job.header().version.to_consensus().cast_unsigned();
+        // A target told later holds for some of the jobs told before it; the easier one is taken.
+        let difficulty = served.difficulty.min(self.told);
+        let newest = self.job.as_ref().unwrap_or(&served.job);
+        let (found, fault) = weigh((served, &solution), difficulty, newest, &mut self.seen, now);
+        let answer = match fault {
+            _ if (version ^ submit.version) & !ROLLABLE != 0 => Err(BAD_VERSION),
+            Some(fault) => Err(code(fault)),
+            None => Ok(()),
+        };
+        if answer.is_ok() {
+            self.unacknowledged.add(submit.sequence, difficulty);
+            let meets_present = self.vardiff.difficulty().accepted_target().is_met_by(&found.candidate.id.0);
+            if meets_present && self.vardiff.on_share(self.most, now.instant) {
+                self.serve_again();
+            }
+        }
+        (found.is_worth_something().then_some(found), answer)
+    }
+}
+
+/// The highest difficulty at which no share, share block or Bitcoin block of the job is refused.
+pub(super) fn most(job: &Job) -> Difficulty {
+    let targets = job.targets();
+    let each = [targets.network, targets.block, targets.share].map(Difficulty::within);
+    each.into_iter().min().unwrap_or(Difficulty::MIN)
+}
+
+/// The lowest difficulty whose target is not above `target`, if there is one.
+pub(super) fn at_least(target: &[u8]) -> Option<Difficulty> {
+    let target = Target::new(U256::from_little_endian(target))?;
+    let all = Difficulty::MIN.exponent()..=Difficulty::MAX.exponent();
+    all.map(Difficulty::power_of_two).find(|difficulty| difficulty.target() <= target)
+}
+
+/// The difficulty at which a miner of this rate finds as many shares as it should; none for one that does not know its
+/// rate.
+pub(super) fn of_rate(hashes_per_second: f32) -> Option<Difficulty> {
+    let hashes = f64::from(hashes_per_second) * 60.0 / SHARES_PER_MINUTE;
+    Difficulty::at_most(hashes / Difficulty::ONE.hashes())
+}
+
+const fn code(fault: Fault) -> &'static str {
+    match fault {
+        Fault::TooOld | Fault::TooFarAhead => BAD_TIME,
+        Fault::Stale => STALE,
+        Fault::Repeated => REPEATED,
+        Fault::TooEasy => TOO_EASY,
+    }
+}

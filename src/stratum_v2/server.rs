@@ -1,0 +1,128 @@
+//! Listens for miners that speak Stratum V2 and gives each connection a task of its own.
+//!
+//! Limits are here, as in Stratum v1's server: how many may connect, and how long each may do nothing.
+
+use super::authority::Authority;
+use super::connection::Connection;
+use super::session::{Session, SessionConfig};
+use crate::stratum::server::{BindError, Limits, bind_for};
+use crate::stratum::sessions::Sessions;
+use crate::stratum::urls::{Reach, device_host};
+use crate::work::outbox::Outbox;
+use crate::work::source::WorkSource;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+/// How long to let go of a listener that has no file descriptors left, or another passing trouble.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A server of Stratum V2, before it runs.
+#[derive(Clone)]
+pub struct Server {
+    /// What all sessions share.
+    pub config: Arc<SessionConfig>,
+    /// The key that miners know this node by.
+    pub authority: Authority,
+    /// Where jobs come from.
+    pub work: Arc<dyn WorkSource>,
+    /// Where found work goes.
+    pub outbox: Outbox,
+    /// Whether there is anything to mine on; see [`crate::stratum::server::Server`].
+    pub open: watch::Receiver<bool>,
+    /// The miners that are alive, in both protocols: each channel is one.
+    pub sessions: Sessions,
+    /// A permit for each connection.
+    pub connections: Arc<Semaphore>,
+    /// Time limits.
+    pub limits: Limits,
+}
+
+/// A listener for [`Server::run`]. Must be called within a tokio runtime.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    bind_for(address, "--stratum-v2")
+}
+
+impl Server {
+    /// Serves miners until `shutdown`, and returns when every connection has ended.
+    pub async fn run(self, listeners: Vec<TcpListener>, shutdown: CancellationToken) {
+        let connections = TaskTracker::new();
+        let accepting = TaskTracker::new();
+        for listener in listeners {
+            self.say_url(&listener);
+            accepting.spawn(self.clone().accept(listener, connections.clone(), shutdown.clone()));
+        }
+        accepting.close();
+        // Without a listener there is nothing to wait for but the end.
+        shutdown.cancelled().await;
+        accepting.wait().await;
+        connections.close();
+        connections.wait().await;
+    }
+
+    async fn accept(self, listener: TcpListener, connections: TaskTracker, shutdown: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, remote)) => self.admit(stream, remote, &connections, &shutdown),
+                Err(error) => {
+                    warn!(%error, "cannot accept a miner's connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        connections: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) {
+        if !*self.open.borrow() {
+            debug!(%remote, "miner refused: there is nothing to mine on");
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
+            warn!(%remote, "miner refused: too many are connected already");
+            return;
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%remote, %error, "miner gone before it said anything");
+            return;
+        }
+        let session = Session::new(Arc::clone(&self.config), self.sessions.clone(), remote);
+        let connection = Connection::new(stream, session, self);
+        let shutdown = shutdown.clone();
+        connections.spawn(async move {
+            info!(%remote, "miner connected, Stratum V2");
+            let end = connection.run(&shutdown).await;
+            info!(%remote, reason = %end, "miner disconnected");
+            drop(permit);
+        });
+    }
+
+    /// Tells what to type into a device.
+    fn say_url(&self, listener: &TcpListener) {
+        let Ok(address) = listener.local_addr() else { return };
+        let key = &self.authority;
+        match device_host(address) {
+            Some((host, Reach::ThisMachine)) => {
+                info!("Stratum V2 at stratum2+tcp://{host}/{key}, for miners on this machine");
+            }
+            Some((host, Reach::Network)) => {
+                info!("Stratum V2 at stratum2+tcp://{host}/{key}: type this into mining devices");
+            }
+            None => info!("Stratum V2 on {address}, authority key {key}"),
+        }
+    }
+}

@@ -1,0 +1,564 @@
+//! One connection as a pure state machine: frames and jobs in, frames and found work out.
+//!
+//! It knows no socket and no clock. A connection is set up once, then opens channels, each for one miner or one proxy's
+//! miners. Answers come in the order of their requests; acknowledgements of shares and announcements of jobs are composed
+//! when they can be written.
+
+use super::announce;
+use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Submit, at_least, most, of_rate};
+use super::frame::{self, Inbound};
+use crate::stratum::difficulty::Difficulty;
+use crate::stratum::session::Now;
+use crate::stratum::sessions::Sessions;
+use crate::stratum::submit::Found;
+use crate::stratum::user::owner_of;
+use crate::stratum::vardiff::Vardiff;
+use crate::work::job::{Job, JobIds};
+use crate::work::series::SeriesKey;
+use binary_sv2::{B032Owned, Str0255, Str0255Owned};
+use common_messages_sv2::{
+    ERROR_CODE_SETUP_CONNECTION_PROTOCOL_VERSION_MISMATCH,
+    ERROR_CODE_SETUP_CONNECTION_UNSUPPORTED_FEATURE_FLAGS, ERROR_CODE_SETUP_CONNECTION_UNSUPPORTED_PROTOCOL,
+    Protocol, ReconnectOwned, SetupConnection, SetupConnectionErrorOwned, SetupConnectionSuccessOwned,
+};
+use mining_sv2::{
+    CloseChannelOwned, ERROR_CODE_OPEN_MINING_CHANNEL_CHANNEL_CAPACITY_EXHAUSTED as NO_ROOM,
+    ERROR_CODE_OPEN_MINING_CHANNEL_EXTENDED_CHANNELS_NOT_SUPPORTED_FOR_STANDARD_JOBS as NO_EXTENDED,
+    ERROR_CODE_OPEN_MINING_CHANNEL_INVALID_NOMINAL_HASHRATE as BAD_RATE,
+    ERROR_CODE_OPEN_MINING_CHANNEL_INVALID_USER_IDENTITY as BAD_USER,
+    ERROR_CODE_OPEN_MINING_CHANNEL_MAX_TARGET_OUT_OF_RANGE as BAD_TARGET,
+    ERROR_CODE_OPEN_MINING_CHANNEL_MIN_EXTRANONCE_SIZE_TOO_LARGE as BAD_SIZE,
+    ERROR_CODE_OPEN_MINING_CHANNEL_UNKNOWN_USER as UNKNOWN_USER,
+    ERROR_CODE_SET_CUSTOM_MINING_JOB_JD_NOT_SUPPORTED as NO_CUSTOM_JOBS,
+    ERROR_CODE_SUBMIT_SHARES_INVALID_CHANNEL_ID as NO_CHANNEL, OpenExtendedMiningChannelSuccessOwned,
+    OpenMiningChannelErrorOwned, OpenStandardMiningChannelSuccessOwned, SetCustomMiningJobErrorOwned,
+    SubmitSharesErrorOwned, SubmitSharesSuccessOwned, UpdateChannelErrorOwned,
+};
+use parsers_sv2::{CommonMessagesOwned, Mining, MiningOwned};
+use sharechain::owner::Owner;
+use sharechain::params::Network;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tracing::info;
+
+/// The protocol's only version.
+const VERSION: u16 = 2;
+/// `SetupConnection`: the miner cannot be given extended jobs.
+const REQUIRES_STANDARD_JOBS: u32 = 1;
+/// `SetupConnection`: the miner rolls version bits.
+const REQUIRES_VERSION_ROLLING: u32 = 1 << 2;
+/// Most channels of one connection.
+const MAX_CHANNELS: usize = 256;
+/// Closed channels that are remembered: what a miner finds while it is told goodbye may be a Bitcoin block.
+const MAX_CLOSED: usize = 16;
+/// Bytes of announcements that are composed at once; the rest follows when those are written.
+const MOST_AT_ONCE: usize = 64 * 1024;
+/// Characters that are kept of a device's name, and of a user's.
+const MOST_NAME: usize = 64;
+
+/// What is the same for all connections.
+#[derive(Debug)]
+pub struct SessionConfig {
+    /// The network whose addresses are taken.
+    pub network: Network,
+    /// Who is credited for user names that are no addresses.
+    pub default_owner: Option<Owner>,
+    /// The payout class of header-only jobs, whose coinbase no device ever sees.
+    pub standard_class: u16,
+    /// The payout class of jobs with a coinbase.
+    pub extended_class: u16,
+    /// Where ids for jobs that are announced again come from; the builder of jobs uses the same.
+    pub ids: Arc<JobIds>,
+}
+
+impl SessionConfig {
+    /// The payout class for a channel of this kind, opened by a device that gives itself this name.
+    const fn class(&self, kind: Kind, _device: &str) -> u16 {
+        match kind {
+            Kind::Standard => self.standard_class,
+            Kind::Extended => self.extended_class,
+        }
+    }
+}
+
+/// What whoever drives the session must do.
+#[derive(Debug)]
+pub enum Event {
+    /// Get jobs of this series, and call [`Session::start`] with the newest.
+    Opened {
+        /// The channel.
+        channel: u32,
+        /// The series.
+        key: SeriesKey,
+    },
+    /// Pass this on, before the answer is written. It does not depend on what the answer is.
+    Found(Box<Found>),
+    /// Write what there is and hang up.
+    Close,
+}
+
+/// What the miner said of itself.
+#[derive(Debug)]
+struct Device {
+    name: String,
+    wants_standard_jobs: bool,
+}
+
+/// A session.
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<SessionConfig>,
+    /// Where channels get their places.
+    places: Sessions,
+    remote: SocketAddr,
+    device: Option<Device>,
+    channels: BTreeMap<u32, Channel>,
+    closed: VecDeque<(u32, Channel)>,
+    groups: BTreeMap<SeriesKey, u32>,
+    /// Of channels and groups, which share their numbers.
+    next_id: u32,
+    /// Requests to open a channel that wait for [`Session::start`], each with the easiest target that the device takes.
+    opening: BTreeMap<u32, (u32, Difficulty)>,
+    replies: Vec<u8>,
+}
+
+/// What the two messages that open a channel have in common.
+struct Open<'a> {
+    kind: Kind,
+    request: u32,
+    user: Str0255<'a>,
+    rate: f32,
+    max_target: &'a [u8],
+    /// Bytes of the extranonce that the miner wants to count in.
+    rolled: usize,
+}
+
+impl Session {
+    /// A session in which nothing was said yet.
+    pub const fn new(config: Arc<SessionConfig>, places: Sessions, remote: SocketAddr) -> Self {
+        Self {
+            config,
+            places,
+            remote,
+            device: None,
+            channels: BTreeMap::new(),
+            closed: VecDeque::new(),
+            groups: BTreeMap::new(),
+            next_id: 1,
+            opening: BTreeMap::new(),
+            replies: Vec::new(),
+        }
+    }
+
+    /// Takes one frame.
+    pub fn on_frame(&mut self, frame: &mut [u8], now: Now) -> Option<Event> {
+        let Ok(message) = frame::read(frame) else { return Some(Event::Close) };
+        match (message, self.device.is_some()) {
+            (Inbound::Setup(setup), false) => self.on_setup(&setup),
+            (Inbound::SetupOther, false) => {
+                self.refuse_setup(0, ERROR_CODE_SETUP_CONNECTION_UNSUPPORTED_PROTOCOL)
+            }
+            // What is said again, and what is not known.
+            (Inbound::Setup(_) | Inbound::SetupOther, true) | (Inbound::Unknown, _) => None,
+            (Inbound::Mining(_), false) => Some(Event::Close),
+            (Inbound::Mining(message), true) => self.on_mining(message, now),
+        }
+    }
+
+    /// Begins to serve a channel that was opened, with the newest job if there is one.
+    pub fn start(&mut self, id: u32, job: Option<Arc<Job>>, now: Now) {
+        let Some((request_id, floor)) = self.opening.remove(&id) else { return };
+        if job.as_ref().is_some_and(|job| most(job) < floor) {
+            self.on_close(id);
+            return self.refuse_channel(request_id, BAD_TARGET);
+        }
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        if let Some(job) = job {
+            channel.limit(&job, now.instant);
+            channel.job = Some(job);
+            channel.due = Due::New;
+        }
+        channel.told = channel.vardiff.difficulty();
+        let Ok(extranonce_prefix) = B032Owned::try_from(channel.prefix()) else { return };
+        let (target, group_channel_id) = (announce::target(channel.told), channel.group);
+        let success = match channel.kind {
+            Kind::Standard => {
+                MiningOwned::OpenStandardMiningChannelSuccess(OpenStandardMiningChannelSuccessOwned {
+                    request_id,
+                    channel_id: id,
+                    target,
+                    extranonce_prefix,
+                    group_channel_id,
+                })
+            }
+            Kind::Extended => {
+                MiningOwned::OpenExtendedMiningChannelSuccess(OpenExtendedMiningChannelSuccessOwned {
+                    request_id,
+                    channel_id: id,
+                    target,
+                    extranonce_size: ROLLED as u16,
+                    extranonce_prefix,
+                    group_channel_id,
+                })
+            }
+        };
+        frame::write(&mut self.replies, success);
+    }
+
+    /// Takes the newest job of a series.
+    pub fn on_job(&mut self, key: SeriesKey, job: &Arc<Job>) {
+        for channel in self.channels.values_mut().filter(|channel| channel.key == key) {
+            channel.job = Some(Arc::clone(job));
+            channel.due = Due::New;
+        }
+    }
+
+    /// To be called every two seconds or so.
+    pub fn on_tick(&mut self, now: Now) {
+        for channel in self.channels.values_mut().filter(|channel| channel.tip.is_some()) {
+            if channel.vardiff.on_tick(now.instant) {
+                channel.serve_again();
+            }
+        }
+    }
+
+    /// Whether the connection is set up.
+    pub const fn is_ready(&self) -> bool {
+        self.device.is_some()
+    }
+
+    /// Whether a channel is open for this series.
+    pub fn mines(&self, key: SeriesKey) -> bool {
+        self.channels.values().any(|channel| channel.key == key)
+    }
+
+    /// Bytes of answers that wait to be taken.
+    pub const fn waiting(&self) -> usize {
+        self.replies.len()
+    }
+
+    /// Moves what is to be written to the end of `out`: answers, acknowledgements, then the announcements that are due,
+    /// or some of them if they are many.
+    pub fn take_output(&mut self, out: &mut Vec<u8>, now: Now) {
+        out.append(&mut self.replies);
+        for (id, channel) in &mut self.channels {
+            write_acknowledgement(out, *id, channel);
+        }
+        self.announce_to_groups(out, now);
+        for (id, channel) in &mut self.channels {
+            if out.len() >= MOST_AT_ONCE {
+                return;
+            }
+            if channel.due != Due::Nothing {
+                announce::one(out, *id, channel, &self.config.ids, now);
+            }
+        }
+    }
+
+    /// Asks the miner to come back later, to the same node.
+    pub fn say_goodbye(&mut self) {
+        if self.is_ready() {
+            let message = ReconnectOwned { new_host: text(""), new_port: 0 };
+            frame::write_common(&mut self.replies, CommonMessagesOwned::Reconnect(message));
+        }
+    }
+
+    /// A new job that all channels of a group are to have is told to the group, if that is more than one channel.
+    fn announce_to_groups(&mut self, out: &mut Vec<u8>, now: Now) {
+        if self.device.as_ref().is_none_or(|device| device.wants_standard_jobs) {
+            return;
+        }
+        for group in self.groups.values() {
+            if out.len() >= MOST_AT_ONCE {
+                return;
+            }
+            let mut members: Vec<(u32, &mut Channel)> = self
+                .channels
+                .iter_mut()
+                .filter(|(_, channel)| channel.group == *group)
+                .map(|(id, channel)| (*id, channel))
+                .collect();
+            // The first job of a channel is its own.
+            let all = members.iter().all(|(_, channel)| channel.due == Due::New && channel.tip.is_some());
+            if members.len() > 1 && all {
+                announce::group(out, *group, &mut members, now);
+            }
+        }
+    }
+
+    fn on_setup(&mut self, setup: &SetupConnection<'_>) -> Option<Event> {
+        if setup.protocol != Protocol::MiningProtocol {
+            return self.refuse_setup(0, ERROR_CODE_SETUP_CONNECTION_UNSUPPORTED_PROTOCOL);
+        }
+        if !(setup.min_version..=setup.max_version).contains(&VERSION) {
+            return self.refuse_setup(0, ERROR_CODE_SETUP_CONNECTION_PROTOCOL_VERSION_MISMATCH);
+        }
+        let unsupported = setup.flags & !(REQUIRES_STANDARD_JOBS | REQUIRES_VERSION_ROLLING);
+        if unsupported != 0 {
+            return self.refuse_setup(unsupported, ERROR_CODE_SETUP_CONNECTION_UNSUPPORTED_FEATURE_FLAGS);
+        }
+        let parts =
+            [&setup.vendor, &setup.hardware_version, &setup.firmware].map(|part| readable(part.as_bytes()));
+        self.device = Some(Device {
+            name: parts.join(" ").trim().chars().take(MOST_NAME).collect(),
+            wants_standard_jobs: setup.flags & REQUIRES_STANDARD_JOBS != 0,
+        });
+        let success = SetupConnectionSuccessOwned { used_version: VERSION, flags: 0 };
+        frame::write_common(&mut self.replies, CommonMessagesOwned::SetupConnectionSuccess(success));
+        None
+    }
+
+    fn refuse_setup(&mut self, flags: u32, code: &str) -> Option<Event> {
+        let error = SetupConnectionErrorOwned { flags, error_code: text(code) };
+        frame::write_common(&mut self.replies, CommonMessagesOwned::SetupConnectionError(error));
+        Some(Event::Close)
+    }
+
+    fn on_mining(&mut self, message: Mining<'_>, now: Now) -> Option<Event> {
+        match message {
+            Mining::OpenStandardMiningChannel(message) => self.on_open(
+                &Open {
+                    kind: Kind::Standard,
+                    request: message.request_id,
+                    user: message.user_identity,
+                    rate: message.nominal_hash_rate,
+                    max_target: message.max_target.as_bytes(),
+                    rolled: 0,
+                },
+                now,
+            ),
+            Mining::OpenExtendedMiningChannel(message) => self.on_open(
+                &Open {
+                    kind: Kind::Extended,
+                    request: message.request_id,
+                    user: message.user_identity,
+                    rate: message.nominal_hash_rate,
+                    max_target: message.max_target.as_bytes(),
+                    rolled: message.min_extranonce_size.into(),
+                },
+                now,
+            ),
+            Mining::SubmitSharesStandard(message) => {
+                let submit = Submit {
+                    sequence: message.sequence_number,
+                    job: message.job_id,
+                    nonce: message.nonce,
+                    time: message.ntime,
+                    version: message.version,
+                    extranonce: None,
+                };
+                self.on_submit(message.channel_id, &submit, now)
+            }
+            Mining::SubmitSharesExtended(message) => {
+                let submit = Submit {
+                    sequence: message.sequence_number,
+                    job: message.job_id,
+                    nonce: message.nonce,
+                    time: message.ntime,
+                    version: message.version,
+                    extranonce: Some(message.extranonce.as_bytes()),
+                };
+                self.on_submit(message.channel_id, &submit, now)
+            }
+            Mining::UpdateChannel(message) => {
+                let (rate, target) = (message.nominal_hash_rate, message.maximum_target.as_bytes());
+                if let Err(code) = self.on_update(message.channel_id, rate, target, now) {
+                    let error =
+                        UpdateChannelErrorOwned { channel_id: message.channel_id, error_code: text(code) };
+                    frame::write(&mut self.replies, MiningOwned::UpdateChannelError(error));
+                }
+                None
+            }
+            Mining::CloseChannel(message) => {
+                self.on_close(message.channel_id);
+                None
+            }
+            Mining::SetCustomMiningJob(message) => {
+                let error = SetCustomMiningJobErrorOwned {
+                    channel_id: message.channel_id,
+                    request_id: message.request_id,
+                    error_code: text(NO_CUSTOM_JOBS),
+                };
+                frame::write(&mut self.replies, MiningOwned::SetCustomMiningJobError(error));
+                None
+            }
+            // What only a server says.
+            _ => None,
+        }
+    }
+
+    fn on_open(&mut self, open: &Open<'_>, now: Now) -> Option<Event> {
+        match self.open(open, now) {
+            Ok((channel, key)) => Some(Event::Opened { channel, key }),
+            Err(code) => {
+                self.refuse_channel(open.request, code);
+                None
+            }
+        }
+    }
+
+    fn refuse_channel(&mut self, request_id: u32, code: &str) {
+        let error = OpenMiningChannelErrorOwned { request_id, error_code: text(code) };
+        frame::write(&mut self.replies, MiningOwned::OpenMiningChannelError(error));
+    }
+
+    fn open(&mut self, open: &Open<'_>, now: Now) -> Result<(u32, SeriesKey), &'static str> {
+        let device = self.device.as_ref().ok_or(NO_ROOM)?;
+        if open.kind == Kind::Extended && device.wants_standard_jobs {
+            return Err(NO_EXTENDED);
+        }
+        if open.rolled > ROLLED {
+            return Err(BAD_SIZE);
+        }
+        let user = std::str::from_utf8(open.user.as_bytes()).map_err(|_| BAD_USER)?.trim();
+        let owner = owner_of(user, self.config.network, self.config.default_owner).map_err(|error| {
+            info!(remote = %self.remote, "miner refused: {error}");
+            UNKNOWN_USER
+        })?;
+        let (vardiff, floor) = vardiff(open.rate, open.max_target, now)?;
+        if self.channels.len() >= MAX_CHANNELS {
+            return Err(NO_ROOM);
+        }
+        let place = self.places.admit(self.remote).ok_or(NO_ROOM)?;
+        place.stats.set_who(|who| {
+            who.user_agent = device.name.clone();
+            who.user = user.chars().filter(|c| !c.is_control()).collect();
+            who.owner = Some(owner);
+        });
+        let key = SeriesKey { owner, class: self.config.class(open.kind, &device.name) };
+        let id = self.new_id();
+        let group = self.group(key);
+        self.opening.insert(id, (open.request, floor));
+        self.channels.insert(id, Channel::new(open.kind, key, group, place, vardiff));
+        Ok((id, key))
+    }
+
+    /// Numbers are never given out twice: there are more than any connection can ask for in a year.
+    fn new_id(&mut self) -> u32 {
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        id
+    }
+
+    /// The group of a series' channels: those that the same jobs are for.
+    fn group(&mut self, key: SeriesKey) -> u32 {
+        if let Some(group) = self.groups.get(&key) {
+            return *group;
+        }
+        let group = self.new_id();
+        self.groups.insert(key, group);
+        group
+    }
+
+    fn on_submit(&mut self, id: u32, submit: &Submit<'_>, now: Now) -> Option<Event> {
+        let (found, answer) = match self.channels.get_mut(&id) {
+            Some(channel) => {
+                let judged = channel.judge(submit, now);
+                if let Some(place) = &channel.place {
+                    place.stats.count(judged.1.is_ok());
+                }
+                judged
+            }
+            None => {
+                let closed = self.closed.iter_mut().find(|(closed, _)| *closed == id);
+                (closed.and_then(|(_, channel)| channel.judge(submit, now).0), Err(NO_CHANNEL))
+            }
+        };
+        if let Err(code) = answer {
+            let error = SubmitSharesErrorOwned {
+                channel_id: id,
+                sequence_number: submit.sequence,
+                error_code: text(code),
+            };
+            frame::write(&mut self.replies, MiningOwned::SubmitSharesError(error));
+        }
+        found.map(|found| Event::Found(Box::new(found)))
+    }
+
+    fn on_update(&mut self, id: u32, rate: f32, max_target: &[u8], now: Now) -> Result<(), &'static str> {
+        let channel = self.channels.get_mut(&id).ok_or(NO_CHANNEL)?;
+        let (wanted, floor) = vardiff(rate, max_target, now)?;
+        if channel.job.as_ref().is_some_and(|job| most(job) < floor) {
+            return Err(BAD_TARGET);
+        }
+        if rate > 0.0 {
+            channel.vardiff = wanted;
+        } else {
+            channel.vardiff.set_floor(floor, now.instant);
+        }
+        channel.vardiff.limit(channel.most, now.instant);
+        if channel.vardiff.difficulty() != channel.told {
+            channel.serve_again();
+        }
+        Ok(())
+    }
+
+    /// Closes a channel, or all of a group.
+    fn on_close(&mut self, id: u32) {
+        let doomed: Vec<u32> = self
+            .channels
+            .iter()
+            .filter(|(each, channel)| **each == id || channel.group == id)
+            .map(|(each, _)| *each)
+            .collect();
+        for id in doomed {
+            if let Some(mut channel) = self.channels.remove(&id) {
+                write_acknowledgement(&mut self.replies, id, &mut channel);
+                channel.place = None;
+                self.closed.push_back((id, channel));
+            }
+            self.opening.remove(&id);
+        }
+        let channels = &self.channels;
+        self.groups.retain(|_, group| channels.values().any(|channel| channel.group == *group));
+        let excess = self.closed.len().saturating_sub(MAX_CLOSED);
+        self.closed.drain(..excess);
+    }
+
+    /// Ends a channel from this side.
+    pub fn close(&mut self, id: u32, reason: &str) {
+        self.on_close(id);
+        let message = CloseChannelOwned { channel_id: id, reason_code: text(reason) };
+        frame::write(&mut self.replies, MiningOwned::CloseChannel(message));
+    }
+}
+
+fn write_acknowledgement(out: &mut Vec<u8>, id: u32, channel: &mut Channel) {
+    if let Some((count, last, sum)) = channel.unacknowledged.take() {
+        let success = SubmitSharesSuccessOwned {
+            channel_id: id,
+            last_sequence_number: last,
+            new_submits_accepted_count: count,
+            new_shares_sum: sum,
+        };
+        frame::write(out, MiningOwned::SubmitSharesSuccess(success));
+    }
+}
+
+/// Where a miner of this rate begins, never at a target easier than the one given, and that one.
+fn vardiff(rate: f32, max_target: &[u8], now: Now) -> Result<(Vardiff, Difficulty), &'static str> {
+    if !rate.is_finite() || rate < 0.0 {
+        return Err(BAD_RATE);
+    }
+    let floor = at_least(max_target).ok_or(BAD_TARGET)?;
+    let mut vardiff = Vardiff::new(of_rate(rate).unwrap_or(Difficulty::ONE), now.instant);
+    vardiff.set_floor(floor, now.instant);
+    Ok((vardiff, floor))
+}
+
+/// A text of our own, all of which are short.
+fn text(text: &str) -> Str0255Owned {
+    Str0255Owned::try_from(text.as_bytes().to_vec()).expect("at most 255 bytes")
+}
+
+fn readable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect()
+}
+
+const _: () = assert!(PREFIX + ROLLED == size_of::<sharechain::share::Extranonce>());
+
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod tests;

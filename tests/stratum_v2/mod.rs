@@ -1,0 +1,457 @@
+//! Miners that speak Stratum V2 over real sockets: a client on the reference implementation's crates, with byte orders
+//! of its own, against the server and against the whole program.
+
+mod limits;
+mod mining;
+mod program;
+
+use crate::support::jobs::JobMaker;
+use bitcoin::hashes::{Hash, sha256d};
+use codec_sv2::{
+    Decoded, Decrypted, Handshake, InitiatorSent, MessageFrame, NoiseDecoder, NoiseEncoder,
+    TransportDecryptState, TransportEncryptState,
+};
+use common_messages_sv2::{Protocol, SetupConnectionOwned};
+use commonwork::stratum::server::Limits;
+use commonwork::stratum::sessions::Sessions;
+use commonwork::stratum_v2::authority::Authority;
+use commonwork::stratum_v2::server::{self, Server};
+use commonwork::stratum_v2::session::SessionConfig;
+use commonwork::work::job::{Candidate, Job, JobIds};
+use commonwork::work::outbox::{BlockSink, Outbox};
+use commonwork::work::source::WorkSource;
+use mining_sv2::{
+    NewExtendedMiningJobOwned, NewMiningJobOwned, OpenExtendedMiningChannelOwned,
+    OpenStandardMiningChannelOwned, SetNewPrevHashOwned, SubmitSharesExtendedOwned,
+    SubmitSharesStandardOwned,
+};
+use noise_sv2::Initiator;
+use parsers_sv2::{CommonMessages, CommonMessagesOwned, Mining, MiningOwned};
+use sharechain::owner::Owner;
+use sharechain::params::Network;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// Long enough that only a fault takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for something that must happen.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("it happens within a minute")
+}
+
+/// Seconds since 1970, as the server sees them.
+fn unix_now() -> u32 {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    u32::try_from(seconds).expect("before 2106")
+}
+
+/// One series of jobs, whoever asks; who asked for which class.
+struct TestSource(watch::Sender<Option<Arc<Job>>>, Mutex<Vec<u16>>);
+
+impl WorkSource for TestSource {
+    fn subscribe(&self, _: Owner, class: u16) -> watch::Receiver<Option<Arc<Job>>> {
+        self.1.lock().expect("no panic").push(class);
+        self.0.subscribe()
+    }
+}
+
+#[derive(Default)]
+struct Blocks(Mutex<Vec<Candidate>>);
+
+impl BlockSink for Blocks {
+    fn bitcoin_block(&self, candidate: &Candidate) {
+        self.0.lock().expect("no panic").push(candidate.clone());
+    }
+}
+
+/// How a server is to be.
+struct Setup {
+    limits: Limits,
+    most_connections: usize,
+    share_queue: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { limits: Limits::default(), most_connections: 100, share_queue: 10_000 }
+    }
+}
+
+/// A server at work.
+struct Running {
+    address: SocketAddr,
+    authority: Authority,
+    work: Arc<TestSource>,
+    blocks: Arc<Blocks>,
+    shares: mpsc::Receiver<Candidate>,
+    open: watch::Sender<bool>,
+    sessions: Sessions,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Setup {
+    fn start(self) -> Running {
+        let listener = server::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let work = Arc::new(TestSource(watch::channel(None).0, Mutex::default()));
+        let blocks = Arc::new(Blocks::default());
+        let (share_sender, shares) = mpsc::channel(self.share_queue);
+        let (open, is_open) = watch::channel(true);
+        let sessions = Sessions::new(0xfffe_0000, 100);
+        let authority = Authority::generate().expect("a key");
+        let config = SessionConfig {
+            network: Network::Regtest,
+            default_owner: Some(crate::support::jobs::owner(1)),
+            standard_class: 360,
+            extended_class: 11,
+            ids: Arc::new(JobIds::starting_at(0x8000_0000)),
+        };
+        let server = Server {
+            config: Arc::new(config),
+            authority: authority.clone(),
+            work: Arc::<TestSource>::clone(&work),
+            outbox: Outbox { blocks: Arc::<Blocks>::clone(&blocks), shares: share_sender },
+            open: is_open,
+            sessions: sessions.clone(),
+            connections: Arc::new(Semaphore::new(self.most_connections)),
+            limits: self.limits,
+        };
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(server.run(vec![listener], shutdown.clone()));
+        Running { address, authority, work, blocks, shares, open, sessions, shutdown, task }
+    }
+}
+
+impl Running {
+    fn publish(&self, job: JobMaker) {
+        self.work.0.send_replace(Some(Arc::new(JobMaker { time: unix_now(), ..job }.job())));
+    }
+
+    /// Connected, with the connection set up.
+    async fn client(&self, flags: u32) -> Client {
+        let mut client =
+            Client::connect(self.address, Some(*self.authority.public())).await.expect("connected");
+        client.set_up(flags).await;
+        client
+    }
+
+    /// Ends the server, and with it everything that waits for its shares.
+    async fn stop(self) -> mpsc::Receiver<Candidate> {
+        self.shutdown.cancel();
+        soon(self.task).await.expect("no panic");
+        self.shares
+    }
+}
+
+/// What a server said.
+#[derive(Debug)]
+enum Said {
+    Common(CommonMessagesOwned),
+    Mining(MiningOwned),
+}
+
+/// A client that says what a test wants.
+struct Client {
+    stream: TcpStream,
+    decoder: NoiseDecoder,
+    encoder: NoiseEncoder,
+    encrypt: TransportEncryptState,
+    decrypt: Option<TransportDecryptState>,
+}
+
+impl Client {
+    /// Shakes hands with a server that is to have this key, or any.
+    async fn connect(address: SocketAddr, key: Option<[u8; 32]>) -> Result<Self, codec_sv2::Error> {
+        let mut stream = soon(TcpStream::connect(address)).await.expect("a connection");
+        let role = match key {
+            Some(key) => Initiator::from_raw_k(key).expect("a key"),
+            None => Initiator::without_pk().expect("ready"),
+        };
+        let (hello, waiting) = Handshake::initiator(role).step_0()?;
+        let (mut decoder, mut encoder) = (NoiseDecoder::new(), NoiseEncoder::new());
+        stream.write_all(encoder.encode_handshake(hello).as_ref()).await.expect("written");
+        let answer = loop {
+            match decoder.next_handshake_frame::<InitiatorSent>()? {
+                Decoded::Frame(frame) => break frame,
+                Decoded::Incomplete(_) => {
+                    soon(stream.read_exact(decoder.writable())).await.expect("an answer");
+                }
+            }
+        };
+        let answer = answer.payload().try_into().expect("its length");
+        let (encrypt, decrypt) = waiting.step_2(answer)?.split();
+        Ok(Self { stream, decoder, encoder, encrypt, decrypt: Some(decrypt) })
+    }
+
+    /// The same, but none when the server hangs up.
+    async fn connect_quietly(address: SocketAddr) -> Option<()> {
+        let mut stream = soon(TcpStream::connect(address)).await.expect("a connection");
+        let (hello, _) =
+            Handshake::initiator(Initiator::without_pk().expect("ready")).step_0().expect("ready");
+        stream.write_all(hello.payload()).await.ok()?;
+        soon(stream.read_u8()).await.ok().map(drop)
+    }
+
+    async fn set_up(&mut self, flags: u32) {
+        self.say_common(CommonMessagesOwned::SetupConnection(setup(flags))).await;
+        let said = self.hear().await;
+        assert!(matches!(said, Said::Common(CommonMessagesOwned::SetupConnectionSuccess(_))), "{said:?}");
+    }
+
+    async fn say_common(&mut self, message: CommonMessagesOwned) {
+        let frame = MessageFrame::try_from(message).expect("a frame");
+        let sealed = self.encoder.encode_transport(frame, &mut self.encrypt).expect("sealed");
+        self.stream.write_all(&sealed).await.expect("written");
+    }
+
+    async fn say(&mut self, message: MiningOwned) {
+        let frame = MessageFrame::try_from(message).expect("a frame");
+        let sealed = self.encoder.encode_transport(frame, &mut self.encrypt).expect("sealed");
+        self.stream.write_all(&sealed).await.expect("written");
+    }
+
+    /// The next message, or none when the server has hung up.
+    async fn next(&mut self) -> Option<Said> {
+        loop {
+            let decrypt = self.decrypt.take().expect("not broken");
+            match self.decoder.next_transport_frame(decrypt).expect("decrypts") {
+                Decrypted::Frame(mut frame, decrypt) => {
+                    self.decrypt = Some(decrypt);
+                    let kind = frame.header().msg_type();
+                    return Some(match kind {
+                        0..=4 => Said::Common(
+                            CommonMessages::try_from((kind, frame.payload())).expect("known").into_owned(),
+                        ),
+                        _ => Said::Mining(
+                            Mining::try_from((kind, frame.payload())).expect("known").into_owned(),
+                        ),
+                    });
+                }
+                Decrypted::Incomplete(_, decrypt) => {
+                    self.decrypt = Some(decrypt);
+                    soon(self.stream.read_exact(self.decoder.writable())).await.ok()?;
+                }
+            }
+        }
+    }
+
+    async fn hear(&mut self) -> Said {
+        self.next().await.expect("a message")
+    }
+
+    /// Opens a header-only channel and waits for its first work.
+    async fn standard(&mut self, user: &str) -> Channel {
+        let open = OpenStandardMiningChannelOwned {
+            request_id: 5,
+            user_identity: user.as_bytes().try_into().expect("short"),
+            nominal_hash_rate: 1.0,
+            max_target: [0xff; 32].into(),
+        };
+        self.say(MiningOwned::OpenStandardMiningChannel(open)).await;
+        let ok = loop {
+            match self.hear().await {
+                Said::Mining(MiningOwned::OpenStandardMiningChannelSuccess(ok)) => break ok,
+                said => assert!(is_work(&said), "{said:?}"),
+            }
+        };
+        let mut channel =
+            Channel::new(ok.channel_id, ok.target.to_array(), ok.extranonce_prefix.to_owned_bytes(), 0);
+        channel.until_work(self).await;
+        channel
+    }
+
+    /// Opens a channel that counts its own extranonce, and waits for its first work.
+    async fn extended(&mut self, user: &str) -> Channel {
+        let open = OpenExtendedMiningChannelOwned {
+            request_id: 6,
+            user_identity: user.as_bytes().try_into().expect("short"),
+            nominal_hash_rate: 1.0,
+            max_target: [0xff; 32].into(),
+            min_extranonce_size: 2,
+        };
+        self.say(MiningOwned::OpenExtendedMiningChannel(open)).await;
+        let ok = loop {
+            match self.hear().await {
+                Said::Mining(MiningOwned::OpenExtendedMiningChannelSuccess(ok)) => break ok,
+                said => assert!(is_work(&said), "{said:?}"),
+            }
+        };
+        let prefix = ok.extranonce_prefix.to_owned_bytes();
+        let mut channel =
+            Channel::new(ok.channel_id, ok.target.to_array(), prefix, ok.extranonce_size.into());
+        channel.until_work(self).await;
+        channel
+    }
+}
+
+fn setup(flags: u32) -> SetupConnectionOwned {
+    let text = |text: &str| text.as_bytes().try_into().expect("short");
+    SetupConnectionOwned {
+        protocol: Protocol::MiningProtocol,
+        min_version: 2,
+        max_version: 2,
+        flags,
+        endpoint_host: text("127.0.0.1"),
+        endpoint_port: 34254,
+        vendor: text("test"),
+        hardware_version: text("1"),
+        firmware: text("2"),
+        device_id: text("three"),
+    }
+}
+
+/// Whether it is a job, or belongs to one.
+fn is_work(said: &Said) -> bool {
+    matches!(
+        said,
+        Said::Mining(
+            MiningOwned::NewMiningJob(_)
+                | MiningOwned::NewExtendedMiningJob(_)
+                | MiningOwned::SetNewPrevHash(_)
+                | MiningOwned::SetTarget(_)
+        )
+    )
+}
+
+/// What a miner knows of its work, from nothing but messages.
+#[derive(Debug)]
+struct Channel {
+    id: u32,
+    /// Little-endian, as messages have it.
+    target: [u8; 32],
+    prefix: Vec<u8>,
+    rolled: usize,
+    header_job: Option<NewMiningJobOwned>,
+    extended_job: Option<NewExtendedMiningJobOwned>,
+    tip: Option<SetNewPrevHashOwned>,
+    sequence: u32,
+}
+
+/// Work that meets the target.
+#[derive(Clone, Debug)]
+struct Solved {
+    hash: [u8; 32],
+    submit: MiningOwned,
+}
+
+impl Channel {
+    fn new(id: u32, target: [u8; 32], prefix: Vec<u8>, rolled: usize) -> Self {
+        Self { id, target, prefix, rolled, header_job: None, extended_job: None, tip: None, sequence: 0 }
+    }
+
+    /// Follows what the server says of this channel's work; what is no work is given back.
+    fn follow(&mut self, said: Said) -> Option<Said> {
+        match said {
+            Said::Mining(MiningOwned::NewMiningJob(job)) if job.channel_id == self.id => {
+                self.header_job = Some(job);
+            }
+            Said::Mining(MiningOwned::NewExtendedMiningJob(job)) if job.channel_id == self.id => {
+                self.extended_job = Some(job);
+            }
+            Said::Mining(MiningOwned::SetNewPrevHash(tip)) if tip.channel_id == self.id => {
+                self.tip = Some(tip)
+            }
+            Said::Mining(MiningOwned::SetTarget(set)) if set.channel_id == self.id => {
+                self.target = set.maximum_target.to_array();
+            }
+            // Another channel's.
+            said if is_work(&said) => {}
+            other => return Some(other),
+        }
+        None
+    }
+
+    async fn until_work(&mut self, client: &mut Client) {
+        while self.tip.is_none() {
+            let said = client.hear().await;
+            assert!(self.follow(said).is_none());
+        }
+    }
+
+    /// Follows until the server answers a submit.
+    async fn answer(&mut self, client: &mut Client) -> Said {
+        loop {
+            let said = client.hear().await;
+            if let Some(other) = self.follow(said) {
+                return other;
+            }
+        }
+    }
+
+    /// Hashes, beginning with this nonce, until a header meets the target.
+    fn solve(&mut self, first: u32) -> Solved {
+        let tip = self.tip.clone().expect("work");
+        let rolled = vec![0x5a; self.rolled];
+        let (job_id, version, root, time) = match (&self.header_job, &self.extended_job) {
+            (Some(job), _) => {
+                let time = job.min_ntime.clone().into_inner();
+                (job.job_id, job.version, job.merkle_root.to_array(), time)
+            }
+            (None, Some(job)) => {
+                let time = job.min_ntime.clone().into_inner();
+                (job.job_id, job.version, self.root(job, &rolled), time)
+            }
+            _ => panic!("no job"),
+        };
+        let time = time.unwrap_or(tip.min_ntime);
+        let mut header = Vec::new();
+        header.extend_from_slice(&version.to_le_bytes());
+        header.extend_from_slice(tip.prev_hash.as_bytes());
+        header.extend_from_slice(&root);
+        header.extend_from_slice(&time.to_le_bytes());
+        header.extend_from_slice(&tip.nbits.to_le_bytes());
+        header.extend_from_slice(&[0; 4]);
+        for nonce in first.. {
+            header[76..].copy_from_slice(&nonce.to_le_bytes());
+            let hash = sha256d::Hash::hash(&header).to_byte_array();
+            if hash.iter().rev().le(self.target.iter().rev()) {
+                self.sequence += 1;
+                let submit = self.submit(job_id, nonce, time, version, &rolled);
+                return Solved { hash, submit };
+            }
+        }
+        panic!("no nonce will do")
+    }
+
+    fn submit(&self, job_id: u32, nonce: u32, ntime: u32, version: u32, rolled: &[u8]) -> MiningOwned {
+        let (channel_id, sequence_number) = (self.id, self.sequence);
+        if self.rolled == 0 {
+            return MiningOwned::SubmitSharesStandard(SubmitSharesStandardOwned {
+                channel_id,
+                sequence_number,
+                job_id,
+                nonce,
+                ntime,
+                version,
+            });
+        }
+        MiningOwned::SubmitSharesExtended(SubmitSharesExtendedOwned {
+            channel_id,
+            sequence_number,
+            job_id,
+            nonce,
+            ntime,
+            version,
+            extranonce: rolled.try_into().expect("short"),
+        })
+    }
+
+    fn root(&self, job: &NewExtendedMiningJobOwned, rolled: &[u8]) -> [u8; 32] {
+        let parts =
+            [job.coinbase_tx_prefix.as_bytes(), &self.prefix, rolled, job.coinbase_tx_suffix.as_bytes()];
+        let mut root = sha256d::Hash::hash(&parts.concat()).to_byte_array();
+        for right in job.merkle_path.iter() {
+            root = sha256d::Hash::hash(&[&root[..], right.as_bytes()].concat()).to_byte_array();
+        }
+        root
+    }
+}
