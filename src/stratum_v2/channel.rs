@@ -29,6 +29,9 @@ pub(super) const ROLLED: usize = 8;
 /// The version bits that miners may roll (BIP323).
 pub(super) const ROLLABLE: u32 = 0x1fff_ffe0;
 
+/// Headers of one merkle root and time: 32 bits of nonce, and the 16 bits of the version that devices of today roll.
+const HEADERS: f64 = (1_u64 << 48) as f64;
+
 /// The two kinds of channels that miners open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -180,6 +183,14 @@ impl Channel {
         if self.due == Due::Nothing && self.jobs.last().is_some() {
             self.due = Due::Again;
         }
+    }
+
+    /// Whether a miner of the rate that its difficulty tells has gone through all headers of its job, at one time and
+    /// with the version bits that devices roll. Those that roll the time too have more.
+    pub(super) fn is_exhausted(&self, now: Instant) -> bool {
+        let Some(last) = self.jobs.last().filter(|_| self.kind == Kind::Standard) else { return false };
+        let rate = self.told.hashes() * SHARES_PER_MINUTE / 60.0;
+        rate * now.saturating_duration_since(last.at).as_secs_f64() >= HEADERS
     }
 
     /// Judges a submit: what is to be passed on, and an error code when it is refused. The first does not depend on the

@@ -22,7 +22,7 @@ use common_messages_sv2::{
     Protocol, ReconnectOwned, SetupConnection, SetupConnectionErrorOwned, SetupConnectionSuccessOwned,
 };
 use mining_sv2::{
-    CloseChannelOwned, ERROR_CODE_OPEN_MINING_CHANNEL_CHANNEL_CAPACITY_EXHAUSTED as NO_ROOM,
+    ERROR_CODE_OPEN_MINING_CHANNEL_CHANNEL_CAPACITY_EXHAUSTED as NO_ROOM,
     ERROR_CODE_OPEN_MINING_CHANNEL_EXTENDED_CHANNELS_NOT_SUPPORTED_FOR_STANDARD_JOBS as NO_EXTENDED,
     ERROR_CODE_OPEN_MINING_CHANNEL_INVALID_NOMINAL_HASHRATE as BAD_RATE,
     ERROR_CODE_OPEN_MINING_CHANNEL_INVALID_USER_IDENTITY as BAD_USER,
@@ -217,7 +217,7 @@ impl Session {
     /// To be called every two seconds or so.
     pub fn on_tick(&mut self, now: Now) {
         for channel in self.channels.values_mut().filter(|channel| channel.tip.is_some()) {
-            if channel.vardiff.on_tick(now.instant) {
+            if channel.vardiff.on_tick(now.instant) || channel.is_exhausted(now.instant) {
                 channel.serve_again();
             }
         }
@@ -514,13 +514,6 @@ impl Session {
         self.groups.retain(|_, group| channels.values().any(|channel| channel.group == *group));
         let excess = self.closed.len().saturating_sub(MAX_CLOSED);
         self.closed.drain(..excess);
-    }
-
-    /// Ends a channel from this side.
-    pub fn close(&mut self, id: u32, reason: &str) {
-        self.on_close(id);
-        let message = CloseChannelOwned { channel_id: id, reason_code: text(reason) };
-        frame::write(&mut self.replies, MiningOwned::CloseChannel(message));
     }
 }
 

@@ -32,7 +32,8 @@ async fn mine(running: &mut Running, client: &mut Client, channel: &mut Channel,
         assert_eq!(candidate.share().id(CHAIN), candidate.id);
         assert!(candidate.judge().share);
         if sequence == shares / 2 {
-            running.publish(job(100 + channel.id));
+            // No id comes twice: the content differs by the second.
+            running.publish(job(1_000 * channel.id + channel.sequence));
         }
     }
 }

@@ -5,8 +5,8 @@ use super::*;
 use crate::test_jobs::{JobMaker, MADE_AT, owner, target};
 use bitcoin::hashes::{Hash, sha256d};
 use mining_sv2::{
-    OpenExtendedMiningChannelOwned, OpenStandardMiningChannelOwned, SubmitSharesExtendedOwned,
-    SubmitSharesStandardOwned, UpdateChannelOwned,
+    CloseChannelOwned, OpenExtendedMiningChannelOwned, OpenStandardMiningChannelOwned,
+    SubmitSharesExtendedOwned, SubmitSharesStandardOwned, UpdateChannelOwned,
 };
 use sharechain::target::Target;
 use sharechain::verify::Targets;
@@ -329,6 +329,29 @@ fn too_many_shares_make_them_harder_at_once_with_new_work() {
     );
     let (third, _, third_root) = header_job(&said[1]);
     assert!(third != other && third_root != other_root && third_root != root);
+}
+
+#[test]
+fn a_fast_miner_gets_new_headers_before_it_has_gone_through_the_old() {
+    let hard = Targets { network: target(40), block: target(40), share: target(40) };
+    for (rate, seconds, jobs) in [(5e13, 6, 0), (5e13, 10, 1), (1e14, 12, 3), (1e15, 12, 6)] {
+        let mut script = Script::ready(REQUIRES_STANDARD_JOBS);
+        script.newest = Some(Arc::new(JobMaker { targets: hard, ..JobMaker::default() }.job()));
+        let said = script.open(Kind::Standard, rate, ANY_TARGET);
+        let mut roots = vec![header_job(&said[1]).2];
+        for _ in 0..seconds / 2 {
+            roots.extend(script.wait(2).iter().map(|said| header_job(said).2));
+        }
+        assert_eq!(roots.len(), jobs + 1, "{rate} hashes a second for {seconds} s");
+        let count = roots.len();
+        roots.sort_unstable();
+        roots.dedup();
+        assert_eq!(roots.len(), count, "no header twice");
+    }
+    let mut script = Script::ready(0);
+    script.newest = Some(Arc::new(JobMaker { targets: hard, ..JobMaker::default() }.job()));
+    script.open(Kind::Extended, 1e15, ANY_TARGET);
+    assert!(script.wait(20).is_empty(), "an extranonce is enough for anybody");
 }
 
 #[test]
