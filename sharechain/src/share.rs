@@ -17,8 +17,28 @@ use std::sync::Arc;
 /// The id of a share and of the share block that it may be: the hash of its Bitcoin header.
 ///
 /// Held in the byte order that SHA-256 gives, shown reversed as Bitcoin shows block hashes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ShareId(pub [u8; 32]);
+
+impl ShareId {
+    const fn head(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl Ord for ShareId {
+    /// The order of the bytes. The first eight nearly always decide, and are compared as one number.
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.head().cmp(&other.head()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for ShareId {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl fmt::Display for ShareId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -163,9 +163,12 @@ fn check_fields(params: &ChainParams, share: &Share) -> Result<(), (&'static str
 }
 
 /// A share that has passed checks 3 to 6. They depend on its base and on Bitcoin headers only, so they hold on every
-/// branch above the base, for good.
+/// branch above the base, for good. Clones share it.
 #[derive(Clone, Debug)]
-pub struct VerifiedShare {
+pub struct VerifiedShare(Arc<Facts>);
+
+#[derive(Debug)]
+struct Facts {
     share: Arc<Share>,
     id: ShareId,
     meets_share: bool,
@@ -179,36 +182,36 @@ impl VerifiedShare {
     pub(crate) fn new(bound: Bound, share_target: Target, context: BitcoinContext) -> Self {
         let Bound { share, id, meets_share, block_target, .. } = bound;
         let score = target::score(share_target, context.score_target);
-        Self { share, id, meets_share, block_target, score, context }
+        Self(Arc::new(Facts { share, id, meets_share, block_target, score, context }))
     }
 
     /// The share.
-    pub const fn share(&self) -> &Arc<Share> {
-        &self.share
+    pub fn share(&self) -> &Arc<Share> {
+        &self.0.share
     }
 
     /// Its id.
-    pub const fn id(&self) -> ShareId {
-        self.id
+    pub fn id(&self) -> ShareId {
+        self.0.id
     }
 
     /// What it is credited with.
-    pub const fn score(&self) -> Score {
-        self.score
+    pub fn score(&self) -> Score {
+        self.0.score
     }
 
     /// Whether it meets its share target, so that it can be credited.
-    pub const fn is_share(&self) -> bool {
-        self.meets_share
+    pub fn is_share(&self) -> bool {
+        self.0.meets_share
     }
 
     /// The block target that it claims and meets, if it does.
-    pub const fn block_target(&self) -> Option<Target> {
-        self.block_target
+    pub fn block_target(&self) -> Option<Target> {
+        self.0.block_target
     }
 
     /// What the Bitcoin headers say of it.
-    pub const fn context(&self) -> &BitcoinContext {
-        &self.context
+    pub fn context(&self) -> &BitcoinContext {
+        &self.0.context
     }
 }
