@@ -18,6 +18,7 @@ pub mod p2p;
 pub mod peers;
 pub mod ports;
 pub mod shutdown;
+pub mod simulate;
 pub mod store;
 pub mod stratum;
 pub mod stratum_v2;

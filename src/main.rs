@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 use clap::Parser;
-use commonwork::commands::{Cli, Command, Outcome, chain, check, demo, mine, output, payouts, peers, status};
+use commonwork::commands::{
+    Cli, Command, Outcome, chain, check, demo, mine, output, payouts, peers, simulate, status,
+};
 use commonwork::config::{self, Config, LogFormat, Place};
 use commonwork::{logging, node, shutdown};
 use std::process::ExitCode;
@@ -59,6 +61,11 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Status(args) => stop.run_until_cancelled(status::run(&place()?, &args)).await.transpose()?,
         Command::Peers(args) => stop.run_until_cancelled(peers::peers(&place()?, &args)).await.transpose()?,
         Command::Bans(args) => stop.run_until_cancelled(peers::bans(&place()?, &args)).await.transpose()?,
+        Command::Simulate(args) => {
+            logging::start(LogFormat::default(), LevelFilter::WARN)?;
+            let simulation = tokio::task::spawn_blocking(move || simulate::run(&args, &stop));
+            simulation.await??
+        }
     };
     Ok(ended.map_or(ExitCode::FAILURE, Into::into))
 }

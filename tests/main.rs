@@ -9,6 +9,7 @@ mod node;
 mod p2p;
 mod pool;
 mod store;
+mod simulate;
 mod stratum;
 mod stratum_v2;
 mod support;

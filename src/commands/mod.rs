@@ -11,6 +11,7 @@ pub mod payouts;
 pub mod peers;
 mod progress;
 pub mod reader;
+pub mod simulate;
 pub mod status;
 mod table;
 
@@ -54,6 +55,8 @@ pub enum Command {
     Peers(peers::PeersArgs),
     /// List the nodes that the running node refuses, or lift bans
     Bans(peers::BansArgs),
+    /// Simulate pools by a virtual clock, to see what the protocol does
+    Simulate(simulate::SimulateArgs),
 }
 
 /// How a command that could be carried out ended.
