@@ -22,7 +22,10 @@ pub const INTERVAL_BAR: f64 = 5.0;
 /// Bars of that histogram; what is longer is in the last.
 pub const INTERVAL_BARS: usize = 36;
 
-/// A mean over runs, with its standard error where there are at least two.
+/// Equal stretches of time whose differences give the standard error of a single run.
+const STRETCHES: usize = 12;
+
+/// A mean over runs, with its standard error: that of the runs, or of the stretches of a single one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The mean.
@@ -101,6 +104,8 @@ pub struct SizeFigures {
     pub shares: usize,
     /// Credited score over score found.
     pub fairness: f64,
+    /// Its standard error, by the differences between stretches of the run.
+    pub error: Option<f64>,
 }
 
 /// Messages and bytes.
@@ -171,7 +176,7 @@ impl RunReport {
         let (work_mean, work_deviation) = moments(&measured.block_works());
         let (found, losing) = measured.blocks_found();
         let (unpaid, lost) = measured.unpaid();
-        let fair = Fairness::new(&measured, settings.nodes);
+        let fair = Fairness::new(measured.shares.iter().copied(), settings.nodes);
         let tally = &outcome.tally;
         Self {
             seed: settings.seed,
@@ -187,7 +192,7 @@ impl RunReport {
             unpaid,
             lost,
             unpaid_part: ratio((unpaid + lost) as f64, measured.shares.len() as f64),
-            sizes: fair.by_size(settings),
+            sizes: fair.by_size(settings, &measured.stretches()),
             miners: fair.by_miner(settings),
             reorganisations: tally.reorganisations.iter().map(|(depth, count)| (*depth, *count)).collect(),
             traffic: traffic(outcome),
@@ -246,6 +251,16 @@ impl<'a> Measured<'a> {
         (blocks.len(), blocks.iter().filter(|find| !self.winners.contains(&find.id)).count())
     }
 
+    /// Fairness in equal stretches of time.
+    fn stretches(&self) -> Vec<Fairness> {
+        let settings = &self.outcome.settings;
+        let begin = settings.warm_up_hours * 3_600.0;
+        let end = self.shares.last().map_or(begin, |find| find.at.seconds());
+        let stretch = |find: &Find| ((find.at.seconds() - begin) / (end - begin) * STRETCHES as f64) as usize;
+        let inside = |number| self.shares.iter().copied().filter(move |find| stretch(find) == number);
+        (0..STRETCHES).map(|number| Fairness::new(inside(number), settings.nodes)).collect()
+    }
+
     fn unpaid(&self) -> (usize, usize) {
         let root = self.outcome.params.chain_id().as_block();
         let unpaid: Vec<_> = self.shares.iter().filter(|find| find.credited_by.is_none()).collect();
@@ -263,9 +278,9 @@ struct Fairness {
 }
 
 impl Fairness {
-    fn new(measured: &Measured<'_>, nodes: usize) -> Self {
+    fn new<'a>(finds: impl Iterator<Item = &'a Find>, nodes: usize) -> Self {
         let mut fair = Self { found: vec![0.0; nodes], credited: vec![0.0; nodes], shares: vec![0; nodes] };
-        for find in &measured.shares {
+        for find in finds {
             fair.found[find.miner] += find.score.0 as f64;
             fair.shares[find.miner] += 1;
             if let Some(lister) = find.credited_by {
@@ -277,19 +292,23 @@ impl Fairness {
         fair
     }
 
-    fn by_size(&self, settings: &Settings) -> Vec<SizeFigures> {
+    fn by_size(&self, settings: &Settings, stretches: &[Self]) -> Vec<SizeFigures> {
         let parts = settings.parts();
         let size = |part: f64| SIZES.iter().position(|(least, _)| part >= *least);
         let figures = SIZES.iter().enumerate().map(|(class, (_, name))| {
             let of_class = |node: &usize| size(parts[*node]) == Some(class);
             let inside: Vec<usize> = (0..parts.len()).filter(of_class).collect();
             let sum = |values: &[f64]| inside.iter().map(|node| values[*node]).sum::<f64>();
+            let fairness = |fair: &Self| ratio(sum(&fair.credited), sum(&fair.found));
+            // Stretches in which a class of few and small miners found nothing say nothing.
+            let some = stretches.iter().filter(|fair| sum(&fair.found) > 0.0);
             SizeFigures {
                 name: (*name).to_owned(),
                 miners: inside.len(),
                 part: sum(&parts),
                 shares: inside.iter().map(|node| self.shares[*node]).sum(),
-                fairness: ratio(sum(&self.credited), sum(&self.found)),
+                fairness: fairness(self),
+                error: estimate(&some.map(fairness).collect::<Vec<_>>()).error,
             }
         });
         figures.filter(|figures| figures.miners > 0).collect()
@@ -399,13 +418,18 @@ impl Report {
         let over = |value: &dyn Fn(&RunReport) -> f64| estimate(&runs.iter().map(value).collect::<Vec<_>>());
         let fairness = first.sizes.iter().enumerate().map(|(class, figures)| {
             let shares = runs.iter().map(|run| run.sizes[class].shares).sum();
-            (SizeFigures { shares, ..figures.clone() }, over(&|run| run.sizes[class].fairness))
+            let mut fairness = over(&|run| run.sizes[class].fairness);
+            fairness.error = fairness.error.or(figures.error);
+            (SizeFigures { shares, ..figures.clone() }, fairness)
         });
         let gains = first.strategists.iter().enumerate();
         let gains = gains.map(|(node, figures)| (*figures, over(&|run| run.strategists[node].gain)));
+        let mut spacing = over(&|run| run.spacing_mean);
+        let alone = ratio(first.spacing_deviation, (first.blocks as f64).sqrt());
+        spacing.error = spacing.error.or(Some(alone));
         Some(Self {
             settings: settings.clone(),
-            spacing: over(&|run| run.spacing_mean),
+            spacing,
             spacing_deviation: over(&|run| run.spacing_deviation),
             difficulty_deviation: over(&|run| run.difficulty_deviation),
             losing: over(&|run| run.losing_part),

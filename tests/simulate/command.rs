@@ -41,7 +41,8 @@ fn settings_that_make_no_sense_are_refused() {
 
 #[test]
 fn races_are_run_by_command() {
-    let ended = Program::new().run(&["simulate", "rewrite", "--blocks", "10", "--races", "20", "--part", "0.9"]);
+    let ended =
+        Program::new().run(&["simulate", "rewrite", "--blocks", "10", "--races", "20", "--part", "0.9"]);
     assert_eq!(ended.code, 0);
     assert!(ended.output.contains("zigzag") && ended.output.contains("100.00 %"), "{}", ended.output);
 }

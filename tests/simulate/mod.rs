@@ -53,7 +53,10 @@ fn many_nodes_keep_one_chain_and_pay_every_share() {
         }
         let credited: f64 = report.sizes.iter().map(|size| size.fairness * size.shares as f64).sum();
         let found: f64 = report.sizes.iter().map(|size| size.shares as f64).sum();
-        assert!((credited / found - 1.0).abs() < 2e-3, "nothing is credited twice or lost: {credited} of {found}");
+        assert!(
+            (credited / found - 1.0).abs() < 2e-3,
+            "nothing is credited twice or lost: {credited} of {found}"
+        );
     }
 }
 
