@@ -5,6 +5,7 @@ use super::links::MESH_DEGREE;
 use super::settings::{Settings, Strategy};
 use super::world::Outcome;
 use serde::{Deserialize, Serialize};
+use sharechain::params::FRESHNESS_DEPTH;
 use sharechain::share::ShareId;
 use sharechain::units::Height;
 use std::collections::BTreeSet;
@@ -57,8 +58,11 @@ pub struct RunReport {
     pub losing_blocks: usize,
     /// Their part of all blocks found.
     pub losing_part: f64,
-    /// Shares never credited though their base is on the winning chain.
+    /// Shares never credited though their base is on the winning chain, those aside that a split outdated.
     pub unpaid: usize,
+    /// Shares never credited whose base is on the winning chain, but which a split kept from the others for so long that
+    /// freshness (protocol section 4, check 7) is asked of them at a later block than their own parent.
+    pub outdated: usize,
     /// Shares never credited because their base is not.
     pub lost: usize,
     /// Both, as a part of all shares.
@@ -175,7 +179,7 @@ impl RunReport {
         let (spacing_mean, spacing_deviation) = moments(&intervals);
         let (work_mean, work_deviation) = moments(&measured.block_works());
         let (found, losing) = measured.blocks_found();
-        let (unpaid, lost) = measured.unpaid();
+        let Unpaid { unpaid, outdated, lost } = measured.unpaid();
         let fair = Fairness::new(measured.shares.iter().copied(), settings.nodes);
         let tally = &outcome.tally;
         Self {
@@ -190,8 +194,9 @@ impl RunReport {
             losing_blocks: losing,
             losing_part: ratio(losing as f64, found as f64),
             unpaid,
+            outdated,
             lost,
-            unpaid_part: ratio((unpaid + lost) as f64, measured.shares.len() as f64),
+            unpaid_part: ratio((unpaid + outdated + lost) as f64, measured.shares.len() as f64),
             sizes: fair.by_size(settings, &measured.stretches()),
             miners: fair.by_miner(settings),
             reorganisations: tally.reorganisations.iter().map(|(depth, count)| (*depth, *count)).collect(),
@@ -261,13 +266,40 @@ impl<'a> Measured<'a> {
         (0..STRETCHES).map(|number| Fairness::new(inside(number), settings.nodes)).collect()
     }
 
-    fn unpaid(&self) -> (usize, usize) {
+    fn unpaid(&self) -> Unpaid {
         let root = self.outcome.params.chain_id().as_block();
-        let unpaid: Vec<_> = self.shares.iter().filter(|find| find.credited_by.is_none()).collect();
-        let on_chain = |find: &&&&Find| find.base == root || self.winners.contains(&find.base);
-        let still_due = unpaid.iter().filter(on_chain).count();
-        (still_due, unpaid.len() - still_due)
+        let mut counts = Unpaid::default();
+        for find in self.shares.iter().filter(|find| find.credited_by.is_none()) {
+            let count = if find.base != root && !self.winners.contains(&find.base) {
+                &mut counts.lost
+            } else if self.is_outdated(find) {
+                &mut counts.outdated
+            } else {
+                &mut counts.unpaid
+            };
+            *count += 1;
+        }
+        counts
     }
+
+    /// Whether the first block after a split would ask for freshness at a later block than the share's parent.
+    fn is_outdated(&self, find: &Find) -> bool {
+        let splits = self.outcome.settings.partitions.iter().zip(&self.outcome.tally.heals);
+        splits.into_iter().any(|(split, heal)| {
+            let during = (heal.at.seconds() - split.minutes * 60.0)..=heal.at.seconds();
+            let parent = find.height.saturating_sub(1);
+            during.contains(&find.at.seconds())
+                && parent.saturating_add(FRESHNESS_DEPTH) < heal.height.saturating_add(1)
+        })
+    }
+}
+
+/// Shares never credited; see [`RunReport`].
+#[derive(Default)]
+struct Unpaid {
+    unpaid: usize,
+    outdated: usize,
+    lost: usize,
 }
 
 /// Score found and score credited of each miner.

@@ -39,6 +39,7 @@ fn network(report: &Report) -> String {
     row("losing blocks", plus_minus(report.losing, 100.0, 2), "% of those found");
     row("unpaid shares", plus_minus(report.unpaid, 100.0, 4), "%");
     row("  with their base on the winning chain", sum(&|run| run.unpaid), "");
+    row("  the same, outdated by a split", sum(&|run| run.outdated), "");
     row("  with their base on another", sum(&|run| run.lost), "");
     row("Bitcoin blocks", sum(&|run| run.bitcoin.0), "");
     row("  of the pool", sum(&|run| run.bitcoin.1), "");
