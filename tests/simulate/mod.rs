@@ -71,14 +71,17 @@ fn traffic_is_within_what_the_protocol_promises() {
 
 #[test]
 fn a_split_heals_and_nobody_on_the_winning_chain_goes_unpaid() {
-    let partition = Partition { start_minute: 70.0, minutes: 30.0, fraction: 0.5 };
-    for carrier in [Carrier::Relayed, Carrier::Direct] {
-        let report = run(&Settings { carrier, partitions: vec![partition], ..settings(5, 1.7) });
+    let partition = |minutes| Partition { start_minute: 70.0, minutes, fraction: 0.5 };
+    for (carrier, minutes) in [(Carrier::Relayed, 30.0), (Carrier::Direct, 30.0), (Carrier::Direct, 8.0)] {
+        let report = run(&Settings { carrier, partitions: vec![partition(minutes)], ..settings(5, 1.7) });
         assert_all_is_paid(&report);
         let deepest = report.reorganisations.iter().map(|(depth, _)| *depth).max();
-        assert!(deepest > Some(10), "both sides went on: {:?}", report.reorganisations);
+        assert!(deepest > Some(5), "both sides went on: {:?}", report.reorganisations);
         let heal = report.heals[0];
         assert!(heal.blocks.is_some_and(|blocks| blocks <= 10), "{heal:?}");
+        if minutes < 10.0 {
+            assert_eq!((report.outdated, report.lost), (0, 0), "a short one costs nobody anything");
+        }
     }
 }
 
