@@ -1,13 +1,14 @@
 //! What was mined, and what became of it: kept beside the simulated nodes, which know nothing of it.
 
 use super::hashes::chance;
-use super::node::Mined;
+use super::node::{Mined, owner};
 use super::queue::Moment;
-use sharechain::chain::ShareChain;
+use sharechain::chain::{BlockSummary, ShareChain};
+use sharechain::owner::Owner;
 use sharechain::share::ShareId;
 use sharechain::target::{Target, score};
-use sharechain::units::{Height, Score};
-use std::collections::HashMap;
+use sharechain::units::{BitcoinHeight, Height, Score};
+use std::collections::{BTreeMap, HashMap};
 
 /// Blocks below an observer's tip that no run's reorganisation reaches: they are read while they are still kept.
 const SETTLED: u32 = 320;
@@ -19,6 +20,10 @@ pub struct Find {
     pub id: ShareId,
     /// The node that mined it.
     pub miner: usize,
+    /// The side of a split that the node was on.
+    pub side: bool,
+    /// Height of the Bitcoin block that it would be.
+    pub bitcoin_height: BitcoinHeight,
     /// Its score.
     pub score: Score,
     /// The height that it claims.
@@ -42,16 +47,20 @@ pub struct Ledger {
     index: HashMap<ShareId, usize>,
     /// Finds that are blocks of the winning chain, lowest first.
     winners: Vec<usize>,
+    /// Blocks of it whose credits are not what was found: a share credited twice or never mined, a wrong owner or score.
+    wrong: usize,
 }
 
 impl Ledger {
     /// Notes a find.
-    pub fn note(&mut self, miner: usize, mined: &Mined, network: Target, at: Moment) {
+    pub fn note(&mut self, (miner, side): (usize, bool), mined: &Mined, network: Target, at: Moment) {
         let commitment = &mined.bound.share().commitment;
         self.index.insert(mined.bound.id(), self.finds.len());
         self.finds.push(Find {
             id: mined.bound.id(),
             miner,
+            side,
+            bitcoin_height: commitment.bitcoin_height,
             score: if mined.bound.is_share() {
                 score(mined.bound.share_target(), network)
             } else {
@@ -82,13 +91,39 @@ impl Ledger {
             let Some(block) = chain.block_at(next) else { return };
             let Some(&winner) = self.index.get(&block.id) else { return };
             self.winners.push(winner);
-            let lister = self.finds[winner].miner;
-            for id in block.credited.iter() {
-                if let Some(&find) = self.index.get(id) {
-                    self.finds[find].credited_by = Some(lister);
-                }
-            }
+            self.wrong += usize::from(self.credit(winner, block).is_none());
         }
+    }
+
+    /// Credits what a block of the winning chain lists. None if its credits are not those of what was mined.
+    fn credit(&mut self, winner: usize, block: &BlockSummary) -> Option<()> {
+        let lister = self.finds[winner].miner;
+        let mut due: BTreeMap<Owner, Score> = BTreeMap::new();
+        let mut add = |miner, score| {
+            let sum = due.entry(owner(miner)?).or_default();
+            *sum = Score(sum.0 + score);
+            Some(())
+        };
+        for id in block.credited.iter() {
+            let find = &mut self.finds[*self.index.get(id)?];
+            if find.credited_by.replace(lister).is_some() {
+                return None;
+            }
+            // A block's own share pays itself nothing for being listed.
+            let (fee, rest) = find.score.split_listing_fee();
+            add(lister, fee.0)?;
+            add(find.miner, rest.0)?;
+        }
+        for (owner, score) in block.credits.credits() {
+            let left = due.get_mut(&owner)?;
+            *left = Score(left.0.checked_sub(score.0)?);
+        }
+        due.values().all(|score| score.is_zero()).then_some(())
+    }
+
+    /// Blocks of the winning chain that credit anything but what was mined.
+    pub const fn wrong(&self) -> usize {
+        self.wrong
     }
 
     /// Everything that was mined, in the order of time.
@@ -97,12 +132,7 @@ impl Ledger {
     }
 
     /// The blocks of the winning chain, lowest first.
-    pub fn winners(&self) -> impl DoubleEndedIterator<Item = &Find> + ExactSizeIterator {
+    pub fn winners(&self) -> impl Iterator<Item = &Find> {
         self.winners.iter().map(|find| &self.finds[*find])
-    }
-
-    /// The find with this id.
-    pub fn find(&self, id: &ShareId) -> Option<&Find> {
-        self.index.get(id).map(|find| &self.finds[*find])
     }
 }

@@ -5,6 +5,8 @@
 use super::bitcoin::HEADER_VERSION;
 use super::hashes;
 use super::queue::Moment;
+use super::tally::is_final;
+use crate::chain::keeper::Judged;
 use crate::chain::{ChainEvent, Keeper, OWN_MINERS};
 use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
@@ -108,11 +110,17 @@ impl Taken {
             .any(|event| matches!(event, ChainEvent::Block { is_tip: true, .. } | ChainEvent::Adopted { .. }))
     }
 
-    fn note(&mut self, refusal: &Refusal) {
+    fn note(&mut self, judged: &Judged) {
+        let refusal = match &judged.verdict {
+            Ok(done) => done.not_a_block.as_ref(),
+            Err(refusal) => Some(refusal),
+        };
         match refusal {
-            Refusal::Waits(missing) if !self.missing.contains(missing) => self.missing.push(missing.clone()),
-            Refusal::Waits(_) | Refusal::Known | Refusal::Behind => {}
-            refused => self.refused = Some(refused.clone()),
+            Some(Refusal::Waits(missing)) if !self.missing.contains(missing) => {
+                self.missing.push(missing.clone())
+            }
+            Some(refusal) if is_final(refusal) => self.refused = Some(refusal.clone()),
+            _ => {}
         }
     }
 }
@@ -126,10 +134,7 @@ fn keeper(params: &ChainParams, verdicts: &SharedVerdicts) -> Option<Keeper<Memo
 
 fn take(keeper: &mut Keeper<MemoryStore>, submissions: Vec<Submission>, now: Moment) -> Taken {
     let mut taken = Taken::default();
-    let Ok(events) = keeper.take(submissions, now.unix(), |judged| match &judged.verdict {
-        Ok(done) => done.not_a_block.iter().for_each(|refusal| taken.note(refusal)),
-        Err(refusal) => taken.note(refusal),
-    });
+    let Ok(events) = keeper.take(submissions, now.unix(), |judged| taken.note(judged));
     taken.events = events;
     taken
 }
@@ -174,10 +179,8 @@ impl Node {
     /// The share target of its jobs: the easiest that the base of the next block allows.
     pub fn share_target(&self) -> Target {
         let chain = self.mining();
-        let params = chain.params();
-        let base = chain.block_at(chain.height().saturating_sub(params.base_depth));
-        let base = base.and_then(|block| Target::from_compact(block.bits).ok());
-        params.easiest_share_target(base.unwrap_or_else(|| params.easiest_target()))
+        let easiest = || chain.params().easiest_share_target(chain.params().easiest_target());
+        chain.share_target().unwrap_or_else(easiest)
     }
 
     /// Makes a job on the tip and Bitcoin block `prev_block`, and mines a share on it.
@@ -252,9 +255,7 @@ impl Node {
         let mut new: Vec<Header> = branch.take_while(|header| !known(header)).collect();
         new.reverse();
         let mut taken = Taken::default();
-        let Ok((_, events)) = self.keeper.add_headers(&new, now.unix(), |judged| {
-            judged.verdict.as_ref().err().into_iter().for_each(|refusal| taken.note(refusal));
-        });
+        let Ok((_, events)) = self.keeper.add_headers(&new, now.unix(), |judged| taken.note(judged));
         taken.events = events;
         if let Some(secret) = &mut self.secret {
             let Ok(_) = secret.add_headers(&new, now.unix(), |_| {});
@@ -266,9 +267,7 @@ impl Node {
     /// Takes in what waited for a time that has come.
     pub fn tick(&mut self, now: Moment) -> Taken {
         let mut taken = Taken::default();
-        let Ok(events) = self.keeper.tick(now.unix(), |judged| {
-            judged.verdict.as_ref().err().into_iter().for_each(|refusal| taken.note(refusal));
-        });
+        let Ok(events) = self.keeper.tick(now.unix(), |judged| taken.note(judged));
         taken.events = events;
         self.tell_secret(&taken.events, now);
         taken

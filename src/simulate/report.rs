@@ -5,7 +5,7 @@ use super::links::MESH_DEGREE;
 use super::settings::{Settings, Strategy};
 use super::world::Outcome;
 use serde::{Deserialize, Serialize};
-use sharechain::params::FRESHNESS_DEPTH;
+use sharechain::params::{FRESHNESS_DEPTH, FRESHNESS_GRACE};
 use sharechain::share::ShareId;
 use sharechain::units::Height;
 use std::collections::BTreeSet;
@@ -60,8 +60,8 @@ pub struct RunReport {
     pub losing_part: f64,
     /// Shares never credited though their base is on the winning chain, those aside that a split outdated.
     pub unpaid: usize,
-    /// Shares never credited whose base is on the winning chain, but which a split kept from the others for so long that
-    /// freshness (protocol section 4, check 7) is asked of them at a later block than their own parent.
+    /// Shares never credited whose base is on the winning chain, but which a split kept from it for so long that they were
+    /// not fresh any more (protocol section 4, check 7).
     pub outdated: usize,
     /// Shares never credited because their base is not.
     pub lost: usize,
@@ -81,7 +81,9 @@ pub struct RunReport {
     pub picking: Vec<PickingFigures>,
     /// Splits.
     pub heals: Vec<HealFigures>,
-    /// Bitcoin blocks of the best chain, those of the pool among them, those that lost a race.
+    /// Blocks of the winning chain whose credits are not those of what was mined.
+    pub wrong_credits: usize,
+    /// Bitcoin blocks of the best chain, warm-up included, those of the pool among them, those that lost a race.
     pub bitcoin: (usize, usize, usize),
     /// What nodes refused of others.
     pub refused: Vec<(String, u64)>,
@@ -142,7 +144,7 @@ pub struct StrategistFigures {
     pub work_part: f64,
     /// Its part of the score credited.
     pub credited_part: f64,
-    /// One by the other, less 1.
+    /// One by the other, less 1; of a picker, what its own blocks pay it above what is due, as a part of its income.
     pub gain: f64,
     /// Its part of the winning chain's blocks.
     pub block_part: f64,
@@ -204,6 +206,7 @@ impl RunReport {
             strategists: strategists(settings, &fair, &measured),
             picking: picking(outcome),
             heals: tally.heals.iter().map(heal).collect(),
+            wrong_credits: outcome.ledger.wrong(),
             bitcoin: outcome.bitcoin,
             refused: tally.refused.clone().into_iter().collect(),
             own_refused: tally.own_refused.clone().into_iter().collect(),
@@ -282,16 +285,33 @@ impl<'a> Measured<'a> {
         counts
     }
 
-    /// Whether the first block after a split would ask for freshness at a later block than the share's parent.
+    /// Whether a split kept a share from the winning chain until it was not fresh any more for that chain's next block,
+    /// and so for none after it.
     fn is_outdated(&self, find: &Find) -> bool {
-        let splits = self.outcome.settings.partitions.iter().zip(&self.outcome.tally.heals);
-        splits.into_iter().any(|(split, heal)| {
-            let during = (heal.at.seconds() - split.minutes * 60.0)..=heal.at.seconds();
-            let parent = find.height.saturating_sub(1);
-            during.contains(&find.at.seconds())
-                && parent.saturating_add(FRESHNESS_DEPTH) < heal.height.saturating_add(1)
+        let splits = &self.outcome.settings.partitions;
+        self.outcome.tally.heals.iter().any(|heal| {
+            let begin = heal.at.seconds() - splits[heal.partition].minutes * 60.0;
+            let during = |find: &Find| (begin..=heal.at.seconds()).contains(&find.at.seconds());
+            let before: Vec<&Find> =
+                self.outcome.ledger.winners().take_while(|winner| winner.at <= heal.at).collect();
+            let winning_side = before.last().filter(|winner| during(winner)).map(|winner| winner.side);
+            during(find) && winning_side == Some(!find.side) && !is_fresh(find, &before)
         })
     }
+}
+
+/// Whether a block on these blocks, lowest first, may list a share as far as freshness goes. All Bitcoin blocks have the
+/// same work here, so that heights do.
+fn is_fresh(find: &Find, blocks: &[&Find]) -> bool {
+    let at = (find.height.0 as usize)
+        .saturating_sub(1)
+        .max((blocks.len() + 1).saturating_sub(FRESHNESS_DEPTH as usize));
+    let best = blocks.iter().take(at).map(|block| block.bitcoin_height).max();
+    let reached_at =
+        blocks.iter().position(|block| Some(block.bitcoin_height) == best).map(|place| place + 1);
+    let (Some(best), Some(reached_at)) = (best, reached_at) else { return true };
+    let is_news = reached_at + FRESHNESS_GRACE as usize >= at;
+    find.bitcoin_height >= best || (is_news && find.bitcoin_height.0 + 1 >= best.0)
 }
 
 /// Shares never credited; see [`RunReport`].
@@ -366,7 +386,11 @@ fn strategists(settings: &Settings, fair: &Fairness, measured: &Measured<'_>) ->
             fraction: strategist.fraction,
             work_part,
             credited_part,
-            gain: ratio(credited_part, work_part) - 1.0,
+            gain: match strategist.strategy {
+                // What is credited does not depend on the class; what a coinbase pays does.
+                Strategy::Picker => picking(measured.outcome)[node].by_class,
+                _ => ratio(credited_part, work_part) - 1.0,
+            },
             block_part: ratio(blocks as f64, winners.len() as f64),
         }
     });

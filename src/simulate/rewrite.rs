@@ -19,9 +19,9 @@ pub enum Times {
     True,
     /// The lowest allowed: above the median of the last 11.
     Lowest,
-    /// The lowest and the highest that a receiver takes, in turn.
+    /// The lowest, and the latest that a receiver takes when the whole branch is published at the depth, in turn.
     Zigzag,
-    /// All blocks at the latest time that the whole branch can be published with.
+    /// All blocks at that latest time.
     Highest,
 }
 
@@ -55,8 +55,9 @@ pub struct Races {
 
 /// Seconds since 1970 at which races begin.
 const START: f64 = 1_800_000_000.0;
-/// The hash rate of all: the branches' work is then far from the easiest.
+/// The hash rate of all, in hashes a second: the branches' work is then far from the easiest.
 const HASH_RATE: f64 = 1e12;
+const MILLION: u32 = 1_000_000;
 
 /// Races of a secret branch with this part of the hash rate, to this depth.
 pub fn races(part: f64, depth: u32, count: u32, times: Times, seed: u64) -> Races {
@@ -78,6 +79,9 @@ pub fn races(part: f64, depth: u32, count: u32, times: Times, seed: u64) -> Race
 fn race(params: &ChainParams, random: &mut Random, part: f64, depth: u32, times: Times) -> (bool, bool) {
     let mut public = Branch::settled(params, random);
     let mut secret = public.clone();
+    // What the public branch takes for so many blocks is known well enough beforehand.
+    let published = (secret.clock as u32).saturating_add(params.spacing.saturating_mul(depth));
+    secret.latest = UnixTime(published.saturating_add(params.future_limit));
     secret.find(params, random, part * HASH_RATE, times);
     let (mut at_depth, mut later) = (false, false);
     for height in 1..=2 * depth {
@@ -103,6 +107,8 @@ struct Branch {
     target: Target,
     /// When the newest block was found, in seconds since 1970.
     clock: f64,
+    /// The latest time that a block of it may have, if that is not its own.
+    latest: UnixTime,
     /// Work since the fork.
     work: f64,
     /// The work of the newest find, until it counts.
@@ -116,8 +122,9 @@ impl Branch {
         let first = START as u32;
         let mut branch = Self {
             last: (0..12).map(|age| UnixTime(first - 30 * (12 - age))).collect(),
-            target: Target::MAX.harder_by(30).harder_by(HASH_RATE as u32 / 1_000).harder_by(1_000),
+            target: Target::MAX.harder_by(params.spacing).harder_by(MILLION).harder_by(MILLION),
             clock: START,
+            latest: UnixTime(0),
             work: 0.0,
             found: 0.0,
             turn: 0,
@@ -131,13 +138,13 @@ impl Branch {
         self.work += self.found;
     }
 
-    /// The next block. (No block takes so long that the relief after ten minutes matters to who wins.)
+    /// The next block. The wait is drawn by the target at its begin: with true times it grows easier only for one that
+    /// takes more than ten minutes.
     fn find(&mut self, params: &ChainParams, random: &mut Random, hash_rate: f64, times: Times) {
-        let time = |clock: f64| self.time(params, clock, times);
-        let target = next_target(params, Some(&self.input()), time(self.clock));
+        let target = next_target(params, Some(&self.input()), self.time(self.clock, times));
         let work = 1.0 / super::hashes::chance(target);
         let clock = self.clock + random.exponential(work / hash_rate);
-        let time = time(clock);
+        let time = self.time(clock, times);
         // The target at the time that is given counts, and may be another one than when the search began.
         self.target = next_target(params, Some(&self.input()), time);
         self.found = 1.0 / super::hashes::chance(self.target);
@@ -147,12 +154,12 @@ impl Branch {
         self.last.pop_front();
     }
 
-    fn time(&self, params: &ChainParams, clock: f64, times: Times) -> UnixTime {
+    fn time(&self, clock: f64, times: Times) -> UnixTime {
         let mut newest: Vec<UnixTime> = self.last.iter().rev().take(MEDIAN_SPAN).copied().collect();
         newest.sort_unstable();
         let lowest = newest[MEDIAN_SPAN / 2].saturating_add(1);
         let now = UnixTime(clock as u32);
-        let highest = now.saturating_add(params.future_limit).max(lowest);
+        let highest = self.latest.max(lowest);
         match times {
             Times::True => now.max(lowest),
             Times::Zigzag if self.turn.is_multiple_of(2) => lowest,
@@ -183,6 +190,19 @@ mod tests {
         assert!(won(0.7) > 180 && won(0.3) < 20, "{} {}", won(0.7), won(0.3));
         let even = won(0.5);
         assert!((70..130).contains(&even), "a coin: {even}");
+    }
+
+    #[test]
+    fn a_race_begins_at_the_right_difficulty() {
+        let params = ChainParams::main();
+        let params =
+            ChainParams { easiest_block_target: Target::MAX.harder_by(1 << 20).to_compact(), ..params };
+        let works = (0..40).map(|seed| {
+            let branch = Branch::settled(&params, &mut Random::new(seed, "settled"));
+            1.0 / super::super::hashes::chance(branch.target) / (30.0 * HASH_RATE)
+        });
+        let mean = works.sum::<f64>() / 40.0;
+        assert!((0.9..1.1).contains(&mean), "{mean} of the work of 30 seconds");
     }
 
     #[test]

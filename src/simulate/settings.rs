@@ -71,6 +71,13 @@ pub struct Partition {
     pub fraction: f64,
 }
 
+impl Partition {
+    /// When it ends, in minutes from the start.
+    pub fn end(&self) -> f64 {
+        self.start_minute + self.minutes
+    }
+}
+
 /// One miner with its part of the pool and a way of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Strategist {
@@ -90,7 +97,7 @@ pub enum Strategy {
     Censor,
     /// Gives its blocks the lowest time allowed.
     LowestTime,
-    /// Gives its blocks the lowest time and the highest that nobody refuses, in turn.
+    /// Gives blocks of even and odd heights the lowest time and the highest that nobody refuses.
     ZigzagTime,
     /// Picks for every job the payout class that pays its owner most.
     Picker,
@@ -154,7 +161,12 @@ impl Settings {
             ("strategists", all(&fractions, 1e-6, 0.9), "each from 0 to 0.9 of the pool"),
             ("strategists", fractions.iter().sum::<f64>() <= 0.9, "at most 0.9 of the pool in all"),
             ("partition", all(&split(|p| p.start_minute), 0.0, 1e6), "starts in the run"),
-            ("partition", all(&split(|p| p.minutes), 0.0, 1e6), "minutes, not negative"),
+            ("partition", all(&split(|p| p.minutes), 0.0, 120.0), "0 to 120 minutes"),
+            (
+                "partition",
+                self.partitions.is_sorted_by(|a, b| a.end() <= b.start_minute),
+                "one after the other",
+            ),
             ("partition", all(&split(|p| p.fraction), 0.0, 1.0), "a part from 0 to 1"),
         ];
         match checks.into_iter().find(|(_, holds, _)| !holds) {
@@ -234,6 +246,14 @@ mod tests {
         assert_eq!(bad(Settings { nodes: 1, ..Settings::default() }), "nodes");
         assert_eq!(bad(Settings { hours: f64::NAN, ..Settings::default() }), "hours");
         assert_eq!(bad(Settings { hours: 1.0, ..Settings::default() }), "warm-up-hours");
+        let split = |start_minute| Partition { start_minute, minutes: 30.0, fraction: 0.5 };
+        assert_eq!(
+            bad(Settings { partitions: vec![split(60.0), split(80.0)], ..Settings::default() }),
+            "partition"
+        );
+        Settings { partitions: vec![split(60.0), split(90.0)], ..Settings::default() }
+            .validate()
+            .expect("valid");
         let greedy = Strategist { fraction: 0.95, strategy: Strategy::Picker };
         assert_eq!(bad(Settings { strategists: vec![greedy], ..Settings::default() }), "strategists");
     }

@@ -24,21 +24,24 @@ pub struct Mind {
     public: Height,
     /// The height of its own and others' public branches while they are of one length.
     race: Option<Height>,
-    /// Jobs made: the zigzag's turn.
-    turn: u64,
 }
 
 impl Mind {
-    /// How the next job departs from what the chain proposes.
-    pub fn twist(&mut self, strategy: Option<Strategy>, future_limit: u32, now: Moment, class: u16) -> Twist {
-        self.turn += 1;
+    /// How the next job, on a tip of this height, departs from what the chain proposes.
+    pub fn twist(
+        strategy: Option<Strategy>,
+        future_limit: u32,
+        now: Moment,
+        tip: Height,
+        class: u16,
+    ) -> Twist {
         let ahead = future_limit.min(FUTURE_DROP).saturating_sub(CLOCK_MARGIN);
         let highest = now.unix().saturating_add(ahead);
         // Some time long ago, of which the chain makes the lowest that it allows.
         let lowest = UnixTime(now.unix().0.saturating_sub(LONG_AGO));
         let clock = match strategy {
             Some(Strategy::LowestTime) => Some(lowest),
-            Some(Strategy::ZigzagTime) if self.turn.is_multiple_of(2) => Some(lowest),
+            Some(Strategy::ZigzagTime) if tip.0.is_multiple_of(2) => Some(lowest),
             Some(Strategy::ZigzagTime) => Some(highest),
             _ => None,
         };

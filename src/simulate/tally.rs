@@ -8,8 +8,9 @@ use sharechain::chain::ShareChain;
 use sharechain::error::Refusal;
 use sharechain::owner::Owner;
 use sharechain::payout;
+use sharechain::share::ShareId;
 use sharechain::units::{BitcoinHeight, Height};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The counts of one run, those of the warm-up left out.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +49,8 @@ pub struct Tally {
 /// The end of a split.
 #[derive(Clone, Copy, Debug)]
 pub struct Heal {
+    /// Which split, by its place in the settings.
+    pub partition: usize,
     /// When the split ended.
     pub at: Moment,
     /// The highest tip then.
@@ -136,8 +139,8 @@ impl Tally {
     }
 
     /// A split ended.
-    pub fn split_ended(&mut self, at: Moment, height: Height) {
-        self.heals.push(Heal { at, height, done: None });
+    pub fn split_ended(&mut self, partition: usize, at: Moment, height: Height) {
+        self.heals.push(Heal { partition, at, height, done: None });
     }
 
     /// Whether some split has ended without all nodes being on one branch yet.
@@ -163,11 +166,11 @@ impl Tally {
     pub fn best_response(&mut self, now: Moment, chain: &mut ShareChain, tip: BlockHash, owners: &[Owner]) {
         let Some(header) = chain.headers().get(&tip).filter(|_| now >= self.warm_up) else { return };
         let height = BitcoinHeight(header.height.0 + 1);
-        let desks = payout_blocks(chain, height);
-        let parts: Vec<Vec<Parts>> = desks.iter().map(|desk| parts_at(chain, *desk, tip, height)).collect();
+        let blocks = payout_blocks(chain, height);
+        let parts: Vec<Vec<Parts>> = blocks.iter().map(|block| parts_at(chain, block, tip, height)).collect();
         for (owner, response) in owners.iter().zip(&mut self.responses) {
             let of = |parts: &Parts| parts.get(owner).copied().unwrap_or(0.0);
-            let best = |desk: &Vec<Parts>| desk[1..].iter().map(of).fold(0.0, f64::max);
+            let best = |parts: &Vec<Parts>| parts[1..].iter().map(of).fold(0.0, f64::max);
             let Some(newest) = parts.first() else { continue };
             response.count += 1;
             response.due += of(&newest[0]);
@@ -181,9 +184,13 @@ impl Tally {
 type Parts = BTreeMap<Owner, f64>;
 
 /// The parts that the window at a payout block gives: exactly, then in each class.
-fn parts_at(chain: &mut ShareChain, desk: Height, prev: BlockHash, height: BitcoinHeight) -> Vec<Parts> {
-    let id = chain.block_at(desk).map_or_else(|| chain.id().as_block(), |block| block.id);
-    let ranking = chain.ranking(&id).unwrap_or_default();
+fn parts_at(
+    chain: &mut ShareChain,
+    payout_block: &ShareId,
+    prev: BlockHash,
+    height: BitcoinHeight,
+) -> Vec<Parts> {
+    let ranking = chain.ranking(payout_block).unwrap_or_default();
     let selections = payout::select_all(chain.params(), &ranking, prev, height);
     let parts = |entries: &[(Owner, sharechain::units::Score)]| {
         let total: f64 = entries.iter().map(|(_, score)| score.0 as f64).sum();
@@ -195,27 +202,31 @@ fn parts_at(chain: &mut ShareChain, desk: Height, prev: BlockHash, height: Bitco
 
 /// The payout blocks that a share mined now can have, newest first: its base may be that of any parent from which the
 /// share can still be listed.
-fn payout_blocks(chain: &ShareChain, height: BitcoinHeight) -> Vec<Height> {
+fn payout_blocks(chain: &mut ShareChain, height: BitcoinHeight) -> Vec<ShareId> {
     let params = chain.params();
     let newest = chain.height().0.saturating_sub(params.base_depth);
     let bases = (newest.saturating_sub(params.include_depth - 1)..=newest).rev();
-    let desks: BTreeSet<u32> = bases.map(|base| desk_of(chain, base, height)).collect();
-    desks.into_iter().rev().map(Height).collect()
-}
-
-fn desk_of(chain: &ShareChain, base: u32, height: BitcoinHeight) -> u32 {
-    let interval = chain.params().payout_interval;
-    let mut at = base - base % interval;
-    while chain.block_at(Height(at)).is_some_and(|block| block.bitcoin_height >= height) {
-        at = at.saturating_sub(interval);
-    }
-    at
+    let id =
+        |chain: &ShareChain, height| chain.block_at(height).map_or(chain.id().as_block(), |block| block.id);
+    let blocks = bases.filter_map(|base| {
+        let base = id(chain, Height(base));
+        chain.payout_block_of(&base, height)
+    });
+    let mut blocks: Vec<ShareId> = blocks.collect();
+    // Older bases have older payout blocks.
+    blocks.dedup();
+    blocks
 }
 
 fn count(counts: &mut BTreeMap<String, u64>, refusal: Option<&Refusal>) {
-    if let Some(refusal) = refusal {
+    if let Some(refusal) = refusal.filter(|refusal| is_final(refusal)) {
         *counts.entry(reason(refusal)).or_default() += 1;
     }
+}
+
+/// Whether something was refused for good: never what honest nodes send.
+pub fn is_final(refusal: &Refusal) -> bool {
+    !matches!(refusal, Refusal::Waits(_) | Refusal::Known | Refusal::Behind)
 }
 
 /// The kind of a refusal, without the ids in it.

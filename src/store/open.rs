@@ -88,6 +88,10 @@ impl OpenStore<'_> {
         }
         match opened {
             Err(sled::Error::Io(_)) if is_locked(self.path) => Err(StoreError::InUse(self.path.into())),
+            // Other segments, which sled looks at before any row can be read, are those of format 1.
+            Err(sled::Error::Unsupported(_)) => {
+                Err(StoreError::TooOld { path: self.path.into(), found: 1, known: SCHEMA })
+            }
             opened => opened.map_err(|error| StoreError::of_sled(self.path, error)),
         }
     }

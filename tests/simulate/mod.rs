@@ -24,6 +24,7 @@ fn bytes(report: &RunReport) -> String {
 fn assert_all_is_paid(report: &RunReport) {
     assert!(report.shares > 300, "{} shares are no run", report.shares);
     assert_eq!(report.unpaid, 0, "a share whose base is on the winning chain is paid");
+    assert_eq!(report.wrong_credits, 0, "each block credits what was mined, to whom it is due");
     assert_eq!((&report.own_refused, &report.refused, &report.bans), (&vec![], &vec![], &vec![]));
 }
 
@@ -51,12 +52,6 @@ fn many_nodes_keep_one_chain_and_pay_every_share() {
         for (part, fairness) in &report.miners {
             assert!((0.98..1.02).contains(fairness), "a miner with {part}: {fairness}");
         }
-        let credited: f64 = report.sizes.iter().map(|size| size.fairness * size.shares as f64).sum();
-        let found: f64 = report.sizes.iter().map(|size| size.shares as f64).sum();
-        assert!(
-            (credited / found - 1.0).abs() < 2e-3,
-            "nothing is credited twice or lost: {credited} of {found}"
-        );
     }
 }
 

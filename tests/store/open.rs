@@ -98,10 +98,21 @@ fn a_store_from_before_the_first_release_is_refused_and_not_changed() {
     let older = sealed(b"mschema", &1_u32.to_le_bytes());
     tamper(folder.path(), |db| drop(db.insert(b"mschema", older).expect("inserted")));
     let before = rows(folder.path());
-    let error = try_open(folder.path()).expect_err("too old");
-    assert!(matches!(error, StoreError::TooOld { found: 1, known: 2, .. }), "{error}");
-    assert!(error.to_string().contains("Move the folder away"), "{error}");
+    // As such a store was written: with sled's own size of segments.
+    let old = folder.path().join("old");
+    let open_old = || sled::Config::new().path(&old).flush_every_ms(None).open().expect("opens");
+    let db = open_old();
+    before.iter().for_each(|(key, value)| drop(db.insert(key, value.as_slice()).expect("written")));
+    db.flush().expect("written");
+    drop(db);
+    for path in [folder.path(), &old] {
+        let error = try_open(path).expect_err("too old");
+        assert!(matches!(error, StoreError::TooOld { found: 1, known: 2, .. }), "{error}");
+        assert!(error.to_string().contains("Move the folder away"), "{error}");
+    }
     assert_eq!(rows(folder.path()), before);
+    let rows = open_old().iter().map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec())));
+    assert_eq!(rows.collect::<Result<Vec<_>, _>>().expect("readable"), before);
 }
 
 #[test]

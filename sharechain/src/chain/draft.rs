@@ -80,7 +80,8 @@ impl ShareChain {
         let selections = self.due(base, header.prev_block, context.height).ok_or(DraftError::Pruned)?;
         let least_time = self.least_time(parent);
         let time = now.max(least_time);
-        let includes = self.listable(time);
+        let mut includes = self.listable(time);
+        includes.truncate(usize::try_from(self.params.max_listed).unwrap_or(usize::MAX));
         let freshness = self.tree.get(parent).map(|block| block.freshness).unwrap_or_default();
         let base_target = self.base_target(base);
         let (version, signals) = self.version_and_signals(base);

@@ -260,9 +260,13 @@ impl ShareChain {
     /// The easiest share target that shares of others may have, 4 times the easiest at the tip. It means something only
     /// while the tip is level with the others' tips.
     pub fn easiest_share(&self) -> Option<Target> {
+        Some(self.share_target()?.easier_by(MOST_EASIER_THAN_TIP))
+    }
+
+    /// The easiest share target of a share on the tip. None while the tip's base is not here.
+    pub fn share_target(&self) -> Option<Target> {
         let base = self.base_of(self.tree.tip())?;
-        let easiest = self.params.easiest_share_target(self.base_target(base));
-        Some(easiest.easier_by(MOST_EASIER_THAN_TIP))
+        Some(self.params.easiest_share_target(self.base_target(base)))
     }
 
     /// Whether a share's target is near enough to the tip's, so that looking at its proof of work is worth it.

@@ -221,6 +221,14 @@ impl ShareChain {
         self.tree.ancestor(parent, height)
     }
 
+    /// The block whose window is paid by a share with this base and Bitcoin height (protocol section 6). None if the base
+    /// or its payout block is not here.
+    pub fn payout_block_of(&mut self, base: &ShareId, bitcoin_height: BitcoinHeight) -> Option<ShareId> {
+        let base = self.tree.find(base)?;
+        let place = self.payout_block(base, bitcoin_height)?;
+        Some(self.tree.id(place))
+    }
+
     /// The newest block among the base and its ancestors whose height is a multiple of the payout interval and whose
     /// Bitcoin height is lower than `bitcoin_height`; the chain id if there is none.
     fn payout_block(&mut self, base: Place, bitcoin_height: BitcoinHeight) -> Option<Place> {

@@ -215,19 +215,18 @@ impl ShareChain {
         self.credited.move_to(&self.tree, parent, depth);
     }
 
-    /// Verified shares from the pool that a block on the tip may list, those that have least time left first.
+    /// All verified shares from the pool that a block on the tip may list, those that have least time left first.
     pub fn listable(&mut self, time: UnixTime) -> Vec<ShareId> {
         let parent = self.tree.tip();
         let Some(base) = self.base_of(parent) else { return Vec::new() };
         let height = self.tree.height(parent).saturating_add(1);
         let position = Position { parent, base, height, time, id: self.id.as_block(), level: Level::Full };
         self.know_credited(parent);
-        let most = usize::try_from(self.params.max_listed).unwrap_or(usize::MAX);
         let candidates = self.shares.range(height.saturating_sub(self.params.include_depth), height);
         let listable = candidates.filter(|share| {
             !self.credited.contains(&share.id()) && self.listing_problem(&position, share).is_none()
         });
-        listable.map(VerifiedShare::id).take(most).collect()
+        listable.map(VerifiedShare::id).collect()
     }
 
     /// Cumulative work of a block with this target on `parent`.

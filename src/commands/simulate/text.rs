@@ -159,6 +159,10 @@ fn faults(report: &Report) -> Option<String> {
     let mut table = Table::new([Column::Left("fault"), Column::Right("times")]);
     let mut any = false;
     for run in &report.runs {
+        if run.wrong_credits > 0 {
+            any = true;
+            table.row(["blocks with wrong credits".into(), run.wrong_credits.to_string()]);
+        }
         let named = [("refused", &run.refused), ("own refused", &run.own_refused), ("ban", &run.bans)];
         for (name, counts) in named {
             for (reason, count) in counts {

@@ -2,7 +2,7 @@
 //! network does not bring a message twice, and only blocks are found by comparing tips.
 
 use super::fetch::{Asked, MAX_SHARE, PATIENCE};
-use super::{MAX_OPEN, MAX_OPEN_PER_PEER, Relay, Requested};
+use super::{MAX_AT_CHAIN, MAX_OPEN, MAX_OPEN_PER_PEER, Relay, Requested};
 use crate::peers::conduct::Fault;
 use crate::peers::desk::{AskFor, Desk, RequestFor};
 use crate::peers::io::{ChainRequest, Look};
@@ -50,19 +50,26 @@ impl Relay {
         let has_room =
             |peer: &Peer| desk.peers.get(peer).is_some_and(|remote| remote.open <= MAX_OPEN_PER_PEER / 2);
         let Some(peer) = self.missed.0.keys().copied().find(has_room) else { return };
-        let ids = self.missed.0.remove(&peer).unwrap_or_default();
+        let Some(ids) = self.missed.0.get_mut(&peer) else { return };
+        let first = ids.drain(..ids.len().min(MAX_AT_CHAIN)).collect();
+        if ids.is_empty() {
+            self.missed.forget(peer);
+        }
         let requested = RequestFor::Relay(Requested::Missed { peer });
-        desk.request(ChainRequest::Look(Look::Unknown(ids.into())), requested);
+        desk.request(ChainRequest::Look(Look::Unknown(first)), requested);
     }
 
-    /// Asks for those that are not here.
-    pub(super) fn ask_missed(desk: &mut Desk, peer: Peer, ids: Vec<ShareId>) {
-        if ids.is_empty() {
+    /// Asks for those that are not here; later, if the peer owes too many answers.
+    pub(super) fn ask_missed(&mut self, desk: &mut Desk, peer: Peer, ids: Vec<ShareId>) {
+        if ids.is_empty() || !desk.peers.contains_key(&peer) {
             return;
         }
         let most = ids.len().saturating_add(1).saturating_mul(MAX_SHARE);
         let question = Question::Shares { ids: ids.clone() };
-        desk.ask(peer, &question, most, PATIENCE, AskFor::Relay(Asked::Missed { ids }));
+        let asked = Asked::Missed { ids: ids.clone() };
+        if !desk.ask(peer, &question, most, PATIENCE, AskFor::Relay(asked)) {
+            ids.into_iter().for_each(|id| self.missed.note(peer, id));
+        }
     }
 
     /// They have come, and go the way of a message that nobody waits for.

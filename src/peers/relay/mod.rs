@@ -263,7 +263,7 @@ impl Relay {
             (Requested::Unknown { block }, ChainAnswer::Unknown(ids)) => {
                 self.ask_listed(desk, sync, block, ids)
             }
-            (Requested::Missed { peer }, ChainAnswer::Unknown(ids)) => Self::ask_missed(desk, peer, ids),
+            (Requested::Missed { peer }, ChainAnswer::Unknown(ids)) => self.ask_missed(desk, peer, ids),
             (Requested::Fetched { peer }, ChainAnswer::Submitted(result))
                 if ruling(&result, false) == Ruling::Reject =>
             {

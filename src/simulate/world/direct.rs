@@ -74,7 +74,6 @@ impl World {
             return;
         }
         let taken = self.nodes[node].node.take(vec![mined.submission(source(from))], self.queue.now());
-        self.tally.refusal(taken.refused.as_ref());
         for missing in &taken.missing {
             self.ask(node, from, missing, mined);
         }
@@ -83,6 +82,7 @@ impl World {
 
     /// What follows whenever a node has taken something in.
     pub(super) fn after_direct(&mut self, node: usize, from: usize, taken: Taken) {
+        self.tally.refusal(taken.refused.as_ref());
         self.moved(node, &taken.events);
         for missing in taken.missing {
             if let Missing::Time(time) = missing {

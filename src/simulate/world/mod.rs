@@ -233,10 +233,11 @@ impl World {
         let prev_block = self.bitcoin.tip(node);
         let earliest = self.bitcoin.earliest_time(&prev_block);
         let site = &mut self.nodes[node];
-        let twist = site.mind.twist(site.strategy, self.params.future_limit, now, site.class);
+        let tip = site.node.mining().height();
+        let twist = Mind::twist(site.strategy, self.params.future_limit, now, tip, site.class);
         if let Some(mined) = site.node.mine(prev_block, earliest, now, &twist) {
             let delay = self.settings.miner_ms / 1_000.0;
-            self.ledger.note(node, &mined, self.network, now.after(delay));
+            self.ledger.note((node, site.side), &mined, self.network, now.after(delay));
             self.queue.push_after(delay, Event::Found { node, mined: Box::new(mined) });
         }
         self.draw_again(node);
@@ -352,7 +353,10 @@ impl World {
         let taken = self.nodes[site].node.take_headers(self.bitcoin.branch(&tip), self.queue.now());
         match &self.carrier {
             Lines::Direct(_) => self.after_direct(site, site, taken),
-            Lines::Relayed(_) => self.tell_logic(site, taken.events),
+            Lines::Relayed(_) => {
+                self.tally.refusal(taken.refused.as_ref());
+                self.tell_logic(site, taken.events);
+            }
         }
         if site == self.observer() {
             let owners: Vec<_> = self.nodes.iter().map(|site| site.node.owner()).collect();
@@ -371,7 +375,7 @@ impl World {
             group(&parts, fraction * whole, &mut self.random)
         } else {
             let highest = self.nodes.iter().map(|site| site.node.chain().height()).max();
-            self.tally.split_ended(self.queue.now(), highest.unwrap_or_default());
+            self.tally.split_ended(partition, self.queue.now(), highest.unwrap_or_default());
             vec![false; parts.len()]
         };
         self.nodes.iter_mut().zip(&sides).for_each(|(site, side)| site.side = *side);

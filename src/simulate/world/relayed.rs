@@ -7,7 +7,7 @@
 use super::{Event as WorldEvent, Lines, World};
 use crate::chain::ChainEvent;
 use crate::peers::carry::{carry_out, news};
-use crate::peers::io::{BindResult, News, Notice, Unbound};
+use crate::peers::io::{BindResult, ChainAnswer, News, Notice, Unbound};
 use crate::peers::link::Event as LinkEvent;
 use crate::peers::link::{
     Command, MessageToken, NoAnswer, Peer, QuestionToken, RequestToken, Topic, Verdict,
@@ -17,6 +17,7 @@ use crate::peers::{Input, Now, Output, Peers, serve};
 use crate::simulate::links::mesh;
 use crate::simulate::queue::Moment;
 use sharechain::codec::Encode;
+use sharechain::error::Refusal;
 use sharechain::params::ChainParams;
 use sharechain::share::Share;
 use sharechain::store::{Bodies, ShareStore};
@@ -97,6 +98,16 @@ fn peer(node: usize) -> Peer {
 
 fn node_of(peer: Peer) -> usize {
     usize::try_from(peer.0.saturating_sub(1)).unwrap_or(usize::MAX)
+}
+
+/// Why the chain did not take something.
+fn refused(answer: &ChainAnswer) -> Option<&Refusal> {
+    match answer {
+        ChainAnswer::Submitted(Ok(taken)) => taken.not_a_block.as_ref(),
+        ChainAnswer::Submitted(Err(refusal)) => Some(refusal),
+        ChainAnswer::Extended { refused, .. } => refused.as_ref(),
+        _ => None,
+    }
 }
 
 fn key(bytes: &[u8]) -> u64 {
@@ -206,6 +217,7 @@ impl World {
             }
             Event::Tick { node } => {
                 let taken = self.nodes[node].node.tick(self.queue.now());
+                self.tally.refusal(taken.refused.as_ref());
                 if !taken.events.is_empty() {
                     self.tell_logic(node, taken.events);
                 }
@@ -258,6 +270,7 @@ impl World {
                         let Ok((answer, events)) =
                             carry_out(self.nodes[node].node.keeper(), request, now.unix());
                         self.nodes[node].node.tell_secret(&events, now);
+                        self.tally.refusal(refused(&answer));
                         inputs.push_back(Input::Chain { token, answer });
                         self.news(node, &events, &mut inputs);
                         happened.extend(events);
