@@ -31,7 +31,8 @@ fn assert_all_is_paid(report: &RunReport) {
 #[test]
 fn a_seed_names_a_run() {
     for carrier in [Carrier::Relayed, Carrier::Direct] {
-        let of = |seed| bytes(&run(&Settings { nodes: 5, carrier, ..settings(seed, 0.2) }));
+        let short = |seed| Settings { warm_up_hours: 0.1, hours: 0.4, ..settings(seed, 0.0) };
+        let of = |seed| bytes(&run(&Settings { nodes: 5, carrier, ..short(seed) }));
         let first = of(1);
         assert!(first == of(1), "the same seed gives the same bytes");
         assert!(first != of(2), "another seed gives other figures");
@@ -41,11 +42,11 @@ fn a_seed_names_a_run() {
 #[test]
 fn many_nodes_keep_one_chain_and_pay_every_share() {
     for carrier in [Carrier::Relayed, Carrier::Direct] {
-        let report = run(&Settings { carrier, ..settings(3, 2.0) });
+        let report = run(&Settings { carrier, ..settings(3, 1.5) });
         assert_all_is_paid(&report);
         assert_eq!((report.lost, report.unpaid_part), (0, 0.0));
-        // 240 intervals: the mean's own standard deviation is 2 s.
-        assert!((24.0..36.0).contains(&report.spacing_mean), "{}", report.spacing_mean);
+        // 180 intervals: the mean's own standard deviation is 2.2 s.
+        assert!((23.0..37.0).contains(&report.spacing_mean), "{}", report.spacing_mean);
         assert!((22.0..38.0).contains(&report.spacing_deviation), "{}", report.spacing_deviation);
         assert!(report.losing_part < 0.04, "{}", report.losing_part);
         assert!(report.reorganisations.iter().all(|(depth, _)| *depth <= 2), "{:?}", report.reorganisations);
@@ -67,7 +68,7 @@ fn traffic_is_within_what_the_protocol_promises() {
 #[test]
 fn a_split_heals_and_nobody_on_the_winning_chain_goes_unpaid() {
     let partition = |minutes| Partition { start_minute: 70.0, minutes, fraction: 0.5 };
-    for (carrier, minutes) in [(Carrier::Relayed, 30.0), (Carrier::Direct, 30.0), (Carrier::Direct, 8.0)] {
+    for (carrier, minutes) in [(Carrier::Relayed, 30.0), (Carrier::Direct, 8.0)] {
         let report = run(&Settings { carrier, partitions: vec![partition(minutes)], ..settings(5, 1.7) });
         assert_all_is_paid(&report);
         let deepest = report.reorganisations.iter().map(|(depth, _)| *depth).max();
@@ -81,6 +82,7 @@ fn a_split_heals_and_nobody_on_the_winning_chain_goes_unpaid() {
 }
 
 #[test]
+#[ignore = "minutes of processor time"]
 fn nodes_that_come_and_go_catch_up() {
     let report = run(&Settings { churn_hours: Some(0.5), ..settings(6, 1.0) });
     assert_all_is_paid(&report);
@@ -89,18 +91,17 @@ fn nodes_that_come_and_go_catch_up() {
 
 #[test]
 fn withholding_blocks_gains_next_to_nothing() {
-    for carrier in [Carrier::Relayed, Carrier::Direct] {
-        let selfish = Strategist { fraction: 0.35, strategy: Strategy::Selfish };
-        let report = run(&Settings { carrier, strategists: vec![selfish], ..settings(7, 2.0) });
-        assert_all_is_paid(&report);
-        assert!(report.losing_part > 0.1, "it does void others' blocks: {}", report.losing_part);
-        let figures = report.strategists[0];
-        assert!((0.3..0.4).contains(&figures.work_part), "{figures:?}");
-        assert!(figures.gain.abs() < 0.01, "{figures:?}");
-    }
+    let selfish = Strategist { fraction: 0.35, strategy: Strategy::Selfish };
+    let report = run(&Settings { carrier: Carrier::Direct, strategists: vec![selfish], ..settings(7, 2.0) });
+    assert_all_is_paid(&report);
+    assert!(report.losing_part > 0.1, "it does void others' blocks: {}", report.losing_part);
+    let figures = report.strategists[0];
+    assert!((0.3..0.4).contains(&figures.work_part), "{figures:?}");
+    assert!(figures.gain.abs() < 0.01, "{figures:?}");
 }
 
 #[test]
+#[ignore = "minutes of processor time"]
 fn false_times_leave_the_spacing() {
     for strategy in [Strategy::LowestTime, Strategy::ZigzagTime] {
         let liar = Strategist { fraction: 0.35, strategy };
@@ -112,6 +113,7 @@ fn false_times_leave_the_spacing() {
 }
 
 #[test]
+#[ignore = "minutes of processor time"]
 fn picking_gains_no_more_than_the_bound() {
     let report = run(&Settings { nodes: 16, carrier: Carrier::Direct, ..settings(9, 3.0) });
     // A dozen Bitcoin blocks or so: the means are rough.
