@@ -78,13 +78,23 @@ impl JobMaker {
         Self { chain: params.chain_id(), params, ids, salt, counter: 0 }
     }
 
-    /// A job with the whole template, or, where the coinbase needs the room, with its tail trimmed.
+    /// A job with the whole template, of the class asked for or, where the template leaves too little room for such a
+    /// coinbase, of the next smaller one that fits. Classes pay equally on average, while transactions left out are fees
+    /// lost: so only for the smallest class is the template's tail trimmed.
     pub fn job(&mut self, round: &Round, key: SeriesKey) -> Result<Job, NoJob> {
-        let Draught { parts, coinbase_weight, coinbase_sigops } = self.parts(round, key)?;
         let template = &round.hashed.template;
-        if template.fitting(coinbase_weight, coinbase_sigops) == template.transactions.len() {
-            return Ok(Job::new(parts)?);
+        let classes: Vec<u16> =
+            self.params.classes.iter().copied().filter(|class| *class <= key.class).collect();
+        let mut room = None;
+        for class in classes.into_iter().rev() {
+            let key = SeriesKey { class, ..key };
+            let Draught { parts, coinbase_weight, coinbase_sigops } = self.parts(round, key)?;
+            if template.fitting(coinbase_weight, coinbase_sigops) == template.transactions.len() {
+                return Ok(Job::new(parts)?);
+            }
+            room = Some((key, coinbase_weight, coinbase_sigops));
         }
+        let (key, coinbase_weight, coinbase_sigops) = room.ok_or(NoJob::Coinbase)?;
         let trimmed = Arc::new(template.trimmed_to(coinbase_weight, coinbase_sigops));
         let round = Round { hashed: Hashed::new(trimmed), ..round.clone() };
         Ok(Job::new(self.parts(&round, key)?.parts)?)
