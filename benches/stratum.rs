@@ -3,6 +3,7 @@
 #[path = "../tests/support/jobs.rs"]
 mod jobs;
 
+use commonwork::stratum::device::PayoutClasses;
 use commonwork::stratum::session::{Now, Session, SessionConfig};
 use commonwork::work::job::{Job, JobIds};
 use divan::Bencher;
@@ -31,7 +32,9 @@ fn now() -> Now {
 
 fn session(job: &Arc<Job>) -> Session {
     let ids = Arc::new(JobIds::starting_at(1_000));
-    let config = SessionConfig { network: Network::Main, default_owner: Some(owner(1)), class: 11, ids };
+    let classes = PayoutClasses::new(&[11], []);
+    let config =
+        SessionConfig { default_owner: Some(owner(1)), ..SessionConfig::new(Network::Main, classes, ids) };
     let mut session = Session::new(Arc::new(config), Arc::default(), [1, 2, 3, 4], now());
     session.on_line(br#"{"id":1,"method":"mining.subscribe","params":["bench"]}"#, now());
     session.on_line(br#"{"id":2,"method":"mining.authorize","params":["rig"]}"#, now());

@@ -37,6 +37,7 @@ use crate::config::{Bitcoind, Config};
 use crate::peers::driver::Footing;
 use crate::peers::status::NetworkStatus;
 use crate::store::{OpenStore, SledStore, StoreError};
+use crate::stratum::device::PayoutClasses;
 use crate::stratum::server::{self, Limits, Server};
 use crate::stratum::session::SessionConfig;
 use crate::stratum::sessions::Sessions;
@@ -182,12 +183,16 @@ impl Node {
         let neighbours = network::start(config, &chain, &bitcoin, &tasks)?;
         let network = neighbours.port.as_ref().map(|port| port.status.clone());
         let (open_sender, open) = watch::channel(neighbours.footing.borrow().ready);
+        let port_v2 = miners_v2.first().map(TcpListener::local_addr).transpose()?.map(|address| address.port());
         let server = Server {
             config: Arc::new(SessionConfig {
-                network: params.network,
                 default_owner: config.address,
-                class: smallest_class(&params),
-                ids: ids.clone(),
+                stratum_v2: port_v2,
+                ..SessionConfig::new(
+                    params.network,
+                    PayoutClasses::new(&params.classes, config.payout_class.clone()),
+                    ids.clone(),
+                )
             }),
             work: series.clone(),
             outbox: Outbox { blocks: finder.clone(), shares: candidate_sender },

@@ -123,6 +123,7 @@ fn config(args: &DemoArgs, params: ChainParams, data_dir: PathBuf) -> Config {
         stratum: vec![stratum],
         stratum_v2: Vec::new(),
         address: None,
+        payout_class: Default::default(),
         api: any,
         p2p: None,
         move_corrupt_store_aside: false,

@@ -13,6 +13,7 @@
 //! | `stratum-v2` | the same |
 //! | `no-stratum-v2` | `true` or `false` |
 //! | `address` | Bitcoin address credited for users whose name is none |
+//! | `payout-class` | a table: part of a mining program's name = the outputs of a coinbase that such devices hold |
 //! | `api` | loopback address of the node's own interface |
 //! | `listen` | address for other nodes to connect to, or a list of them |
 //! | `no-listen` | `true` or `false` |
@@ -29,6 +30,7 @@
 use super::toml_file::{self, FileError};
 use super::value::{ListenAddr, LogFormat, NetworkName, OneOrMore, PeerAddr, RpcUrl, Secret, ZmqUrl};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The settings as the file gives them; a key that is missing leaves the choice to the default.
@@ -59,6 +61,8 @@ pub struct FileConfig {
     pub no_stratum_v2: Option<bool>,
     /// Who is credited for users whose name is no address.
     pub address: Option<String>,
+    /// The outputs that devices hold, by parts of their programs' names.
+    pub payout_class: BTreeMap<String, u16>,
     /// Where the node's interface listens.
     pub api: Option<ListenAddr>,
     /// Where other nodes connect.
@@ -107,13 +111,16 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("commonwork.toml");
         let text = "network = 'signet'\nbitcoind = 'http://a:1'\nrpc-cookie = ['/x', 'y']\nzmq = ['tcp://a:1']\n\
-                    data-dir = 'data'\nlog-format = 'json'\nmove-corrupt-store-aside = true\n";
+                    data-dir = 'data'\nlog-format = 'json'\nmove-corrupt-store-aside = true\n\
+                    payout-class = { 'My Miner/' = 38, nerd = 0 }";
         fs::write(&path, text).expect("written");
         let config = FileConfig::read(&path).expect("right");
         assert_eq!(config.network, Some(NetworkName::Signet));
         assert_eq!(config.bitcoind.0, ["http://a:1".parse().expect("a URL")]);
         assert_eq!(config.rpc_cookie.0, [PathBuf::from("/x"), folder.path().join("y")]);
         assert_eq!(config.data_dir, Some(folder.path().join("data")));
+        let classes: Vec<_> = config.payout_class.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+        assert_eq!(classes, [("My Miner/", 38), ("nerd", 0)]);
         assert_eq!((config.log_format, config.move_corrupt_store_aside), (Some(LogFormat::Json), Some(true)));
     }
 
@@ -123,6 +130,7 @@ mod tests {
         let path = folder.path().join("c.toml");
         for (text, wanted) in [
             ("\nbitconid = 'x'", "line 2: unknown key `bitconid`; did you mean `bitcoind`?"),
+            ("[payout-class]\nx = 'many'", "line 2: invalid type: string \"many\", expected u16"),
             ("network = 'mainnet'", "line 1: \"mainnet\" is not a network: main, testnet4,"),
             ("stratum = 3333", "line 1: invalid type: integer `3333`, expected a text or a list of texts"),
             (

@@ -29,6 +29,7 @@ use crate::ports;
 use chain_file::ChainFile;
 use sharechain::owner::Owner;
 use sharechain::params::{ChainParams, Network};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -92,6 +93,8 @@ pub struct Config {
     pub stratum_v2: Vec<SocketAddr>,
     /// Who is credited for users whose name is no address.
     pub address: Option<Owner>,
+    /// The outputs that devices hold, by parts of their programs' names; goes before what is built in.
+    pub payout_class: BTreeMap<String, u16>,
     /// Where the node's interface listens: on loopback.
     pub api: SocketAddr,
     /// The network between nodes; none for a node that mines alone.
@@ -114,6 +117,7 @@ impl Config {
                 .map(|text| parse_owner(text, network))
                 .transpose()
                 .map_err(ConfigError::Address)?,
+            payout_class: file.payout_class.clone(),
             api: api(node, file)?,
             p2p: peers::resolve(node, file, network)?,
             move_corrupt_store_aside: node.move_corrupt_store_aside

@@ -48,6 +48,10 @@ pub(super) fn configure(params: &Params<'_>) -> Result<Granted, Refusal> {
                 granted.minimum_difficulty = option("minimum-difficulty.value").and_then(message::number);
                 answers.insert("minimum-difficulty", granted.minimum_difficulty.is_some().to_string());
             }
+            // The extranonce never changes, and what devices tell of themselves is not needed.
+            granted @ ("subscribe-extranonce" | "info") => {
+                answers.insert(granted, "true".into());
+            }
             unknown => {
                 answers.insert(unknown, "false".into());
             }
@@ -104,8 +108,7 @@ mod tests {
         assert_eq!(granted.minimum_difficulty, Some(2048.0));
         assert_eq!(granted.mask, None);
         let value: serde_json::Value = serde_json::from_str(&granted.result).expect("JSON");
-        let expected =
-            r#"{"a\"b":false,"info":false,"minimum-difficulty":true,"subscribe-extranonce":false}"#;
+        let expected = r#"{"a\"b":false,"info":true,"minimum-difficulty":true,"subscribe-extranonce":true}"#;
         assert_eq!(value, serde_json::from_str::<serde_json::Value>(expected).expect("JSON"));
     }
 

@@ -6,11 +6,12 @@
 use super::harvest::Harvest;
 use super::lines::{LineBuffer, TooLong};
 use super::server::{Limits, Server, now};
-use super::session::{Event, Session};
+use super::session::{Close, Event, Session};
 use crate::work::job::{Candidate, Job};
 use crate::work::source::WorkSource;
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
@@ -19,6 +20,7 @@ use tokio::sync::mpsc::{self, Permit};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 /// How often the session looks at the clock.
 const TICK: Duration = Duration::from_secs(2);
@@ -29,6 +31,10 @@ const KEPT_OUTPUT: usize = 4 * 1024;
 /// Time and bytes granted for a last answer to arrive before the connection is cut.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
+/// How long to look whether the miner has just said something, before it is sent away.
+const LAST_LOOK: Duration = Duration::from_millis(20);
+/// Time granted for a goodbye to be written when the node goes down.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// First byte of a TLS handshake. Some clients try that first, and speak plainly once it fails.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -43,6 +49,8 @@ pub(super) enum End {
     Tls,
     /// A line was too long, or too many lines made no sense.
     Garbage,
+    /// All its work was refused, for minutes.
+    Refused,
     /// It did not subscribe and authorize in time.
     NoHandshake,
     /// It said nothing for too long.
@@ -62,11 +70,21 @@ impl fmt::Display for End {
             Self::Socket(error) => write!(f, "{error}"),
             Self::Tls => f.write_str("it speaks TLS; this port is plain"),
             Self::Garbage => f.write_str("it does not speak Stratum"),
+            Self::Refused => f.write_str("all its work is refused"),
             Self::NoHandshake => f.write_str("it did not subscribe and authorize in time"),
             Self::Idle => f.write_str("it said nothing for too long"),
             Self::Stalled => f.write_str("it does not read what it is sent"),
             Self::NoWork => f.write_str("there is nothing to mine on"),
             Self::Shutdown => f.write_str("this node is going down"),
+        }
+    }
+}
+
+impl From<Close> for End {
+    fn from(why: Close) -> Self {
+        match why {
+            Close::Garbage => Self::Garbage,
+            Close::Refused => Self::Refused,
         }
     }
 }
@@ -87,6 +105,7 @@ enum Wake<'s> {
 /// A connection and the session that is led on it.
 pub(super) struct Connection {
     stream: TcpStream,
+    remote: SocketAddr,
     session: Session,
     lines: LineBuffer,
     /// What is being written, and how much of it has been.
@@ -106,10 +125,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, session: Session, server: &Server) -> Self {
+    pub(super) fn new(stream: TcpStream, remote: SocketAddr, session: Session, server: &Server) -> Self {
         let began = Instant::now();
         Self {
             stream,
+            remote,
             session,
             lines: LineBuffer::default(),
             output: Vec::new(),
@@ -129,9 +149,21 @@ impl Connection {
     /// Runs until either side ends it. Work that was found is passed on even then.
     pub(super) async fn run(mut self, shutdown: &CancellationToken) -> End {
         let end = self.serve(shutdown).await;
-        if matches!(end, End::Garbage) {
+        if matches!(end, End::Shutdown | End::NoWork) {
+            self.take_the_rest().await;
+        }
+        self.session.farewell();
+        match end {
             // The miner should learn why.
-            let _ = timeout(LINGER, self.say_last_words()).await;
+            End::Garbage | End::Refused => {
+                let _ = timeout(LINGER, self.say_last_words()).await;
+            }
+            // It should come back, here or to its next pool, without waiting for a line that does not come.
+            End::Shutdown => {
+                self.session.send_away();
+                let _ = timeout(FAREWELL, self.say_farewell()).await;
+            }
+            _ => {}
         }
         let Self { harvest, stream, .. } = self;
         drop(stream);
@@ -230,23 +262,36 @@ impl Connection {
                 Ok(None) => return Ok(()),
                 Err(TooLong) => {
                     self.session.on_long_line();
-                    Some(Event::Close)
+                    Some(Event::Close(Close::Garbage))
                 }
             };
             match event {
                 None => {}
                 Some(Event::Found(found)) => self.harvest.pass_on(*found),
-                Some(Event::Authorized { owner, class }) => {
+                Some(Event::Trouble(trouble)) => warn!(remote = %self.remote, "{trouble}"),
+                Some(Event::Ready { owner, class }) => {
                     let mut jobs = self.work.subscribe(owner, class);
                     if let Some(job) = jobs.borrow_and_update().clone() {
                         self.session.on_job(job);
                     }
                     self.jobs = Some(jobs);
                 }
-                Some(Event::Close) => return Err(End::Garbage),
+                Some(Event::Close(why)) => return Err(why.into()),
             }
         }
         Ok(())
+    }
+
+    /// What the miner said before it is sent away counts. At most one buffer full.
+    async fn take_the_rest(&mut self) {
+        if timeout(LAST_LOOK, self.stream.readable()).await.is_ok() {
+            let _ = self.read();
+        }
+        while let Ok(Some(line)) = self.lines.next() {
+            if let Some(Event::Found(found)) = self.session.on_line(line, now()) {
+                self.harvest.pass_on(*found);
+            }
+        }
     }
 
     /// Writes as much as the socket takes without waiting.
@@ -293,7 +338,21 @@ impl Connection {
         if self.written < self.output.len() && since(self.wrote) >= self.limits.stalled {
             return Err(End::Stalled);
         }
-        self.session.on_tick(now);
+        match self.session.on_tick(now) {
+            Some(Event::Close(why)) => Err(why.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the last answers, and throws away what has come in since: closing with that unread would cut the line
+    /// before they arrive.
+    async fn say_farewell(&mut self) -> io::Result<()> {
+        let mut rest = self.output.split_off(self.written);
+        self.session.take_output(&mut rest, now());
+        self.stream.write_all(&rest).await?;
+        self.stream.shutdown().await?;
+        let mut unread = vec![0; LINGER_BYTES.try_into().unwrap_or(usize::MAX)];
+        let _ = self.stream.try_read(&mut unread);
         Ok(())
     }
 

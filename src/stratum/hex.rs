@@ -12,6 +12,19 @@ pub(super) fn eight_bytes(text: &str) -> Option<[u8; 8]> {
     if digits { u64::from_str_radix(text, 16).ok().map(u64::to_be_bytes) } else { None }
 }
 
+/// Exactly 64 digits as 32 bytes.
+pub(super) fn thirty_two_bytes(digits: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let (parts, []) = digits.as_bytes().as_chunks::<16>() else { return None };
+    if parts.len() != 4 {
+        return None;
+    }
+    for (part, eight) in parts.iter().zip(bytes.as_chunks_mut::<8>().0) {
+        *eight = eight_bytes(str::from_utf8(part).ok()?)?;
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -24,6 +37,12 @@ mod tests {
         assert_eq!(super::eight_bytes("0102030405060708"), Some([1, 2, 3, 4, 5, 6, 7, 8]));
         for bad in ["", "01020304050607", "010203040506070g", "010203040506070809", "+102030405060708"] {
             assert_eq!(super::eight_bytes(bad), None, "{bad}");
+        }
+        let counted: [u8; 32] = std::array::from_fn(|n| u8::try_from(n).expect("small"));
+        let digits: String = counted.iter().map(|byte| format!("{byte:02X}")).collect();
+        assert_eq!(super::thirty_two_bytes(&digits), Some(counted));
+        for bad in ["", &digits[1..], &format!("{digits}0"), &digits.replace("0A", "0g"), &"é".repeat(32)] {
+            assert_eq!(super::thirty_two_bytes(bad), None, "{bad}");
         }
     }
 }

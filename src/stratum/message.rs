@@ -174,6 +174,13 @@ pub(super) fn write_difficulty(out: &mut Vec<u8>, difficulty: Difficulty) {
         .expect("a vector takes any bytes");
 }
 
+/// Appends a notification with at most one parameter, a text.
+pub(super) fn write_notice(out: &mut Vec<u8>, method: &str, text: Option<&str>) {
+    let text = text.map(json_string).unwrap_or_default();
+    let line = format!("{{\"id\":null,\"method\":\"{method}\",\"params\":[{text}]}}\n");
+    out.extend_from_slice(line.as_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,21 +1,26 @@
 //! Stratum v1: serving miners.
 //!
 //! Reading order: [`session`] is what one miner says and hears, as a pure state machine, with [`submit`] its heart;
-//! [`difficulty`] and [`vardiff`] say how hard the work is. [`server`] has the sockets, [`crate::work::outbox`] takes what is found.
+//! [`difficulty`] and [`vardiff`] say how hard the work is, [`device`] how large a coinbase it may have. [`server`] has the sockets, [`crate::work::outbox`] takes what is found.
 
 mod configure;
 pub(crate) mod connection;
+pub mod device;
 pub mod difficulty;
 pub(crate) mod harvest;
 mod hex;
+mod knocks;
 mod lines;
+pub mod memory;
 mod message;
+mod password;
 pub(crate) mod served;
 pub mod server;
 pub mod session;
 pub mod sessions;
 pub mod stats;
 pub mod submit;
+pub mod trouble;
 pub mod urls;
 pub(crate) mod user;
 pub mod vardiff;

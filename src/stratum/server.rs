@@ -3,6 +3,7 @@
 //! Limits are here: how many may connect, and how long each may do nothing. What is said is [`super::session`]'s.
 
 use super::connection::Connection;
+use super::knocks::Knocks;
 use super::session::{Now, Session, SessionConfig};
 use super::sessions::Sessions;
 use super::urls::{Reach, device_url};
@@ -10,7 +11,7 @@ use crate::work::outbox::Outbox;
 use crate::work::source::WorkSource;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -100,24 +101,36 @@ impl Server {
     pub async fn run(self, listeners: Vec<TcpListener>, shutdown: CancellationToken) {
         let connections = TaskTracker::new();
         let accepting = TaskTracker::new();
+        let knocks = Arc::new(Mutex::default());
         for listener in listeners {
             say_url(&listener);
-            accepting.spawn(self.clone().accept(listener, connections.clone(), shutdown.clone()));
+            let door =
+                Door { server: self.clone(), knocks: Arc::clone(&knocks), connections: connections.clone() };
+            accepting.spawn(door.accept(listener, shutdown.clone()));
         }
         accepting.close();
         accepting.wait().await;
         connections.close();
         connections.wait().await;
     }
+}
 
-    async fn accept(self, listener: TcpListener, connections: TaskTracker, shutdown: CancellationToken) {
+/// Lets connections in, or not.
+struct Door {
+    server: Server,
+    knocks: Arc<Mutex<Knocks>>,
+    connections: TaskTracker,
+}
+
+impl Door {
+    async fn accept(self, listener: TcpListener, shutdown: CancellationToken) {
         loop {
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, remote)) => self.admit(stream, remote, &connections, &shutdown),
+                Ok((stream, remote)) => self.admit(stream, remote, &shutdown),
                 Err(error) => {
                     warn!(%error, "cannot accept a miner's connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -126,19 +139,18 @@ impl Server {
         }
     }
 
-    fn admit(
-        &self,
-        stream: TcpStream,
-        remote: SocketAddr,
-        connections: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) {
-        if !*self.open.borrow() {
+    fn admit(&self, stream: TcpStream, remote: SocketAddr, shutdown: &CancellationToken) {
+        let server = &self.server;
+        if !self.knocks.lock().unwrap_or_else(PoisonError::into_inner).admit(remote.ip(), Instant::now()) {
+            debug!(%remote, "miner refused: its address connects too often");
+            return;
+        }
+        if !*server.open.borrow() {
             debug!(%remote, "miner refused: there is nothing to mine on");
             return;
         }
-        let Some(place) = self.sessions.admit(remote) else {
-            warn!(%remote, "miner refused: {} are connected already", self.sessions.count());
+        let Some(place) = server.sessions.admit(remote) else {
+            warn!(%remote, "miner refused: {} are connected already", server.sessions.count());
             return;
         };
         if let Err(error) = stream.set_nodelay(true) {
@@ -146,10 +158,10 @@ impl Server {
             return;
         }
         let session =
-            Session::new(Arc::clone(&self.config), Arc::clone(&place.stats), place.extranonce1(), now());
-        let connection = Connection::new(stream, session, self);
+            Session::new(Arc::clone(&server.config), Arc::clone(&place.stats), place.extranonce1(), now());
+        let connection = Connection::new(stream, remote, session, server);
         let shutdown = shutdown.clone();
-        connections.spawn(async move {
+        self.connections.spawn(async move {
             info!(%remote, "miner connected");
             let end = connection.run(&shutdown).await;
             info!(%remote, reason = %end, "miner disconnected");

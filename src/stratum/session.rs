@@ -3,15 +3,21 @@
 //! It knows no socket and no clock. Answers come in the order of their requests and before any announcement that
 //! is due with them; an announcement is a `mining.notify` with, where the difficulty differs from the one
 //! announced before, one `mining.set_difficulty` directly in front. Announcements are composed only when they can be
-//! written, so a slow reader gets the newest job and never a queue of old ones.
+//! written, so a slow reader gets the newest job and never a queue of old ones. What each method does is in `requests`.
 
-use super::configure::configure;
+mod requests;
+
+pub use requests::EXTRANONCE2_SIZE;
+
+use super::device::PayoutClasses;
 use super::difficulty::Difficulty;
-use super::message::{self, Params, Refusal, Request};
+use super::memory::LastDifficulties;
+use super::message::{self, Refusal};
+use super::password::Wishes;
 use super::served::{SeenShares, Served, ServedJobs};
 use super::stats::SessionStats;
-use super::submit::{self, Found, Judged, Submit};
-use super::user::{UserError, owner_of};
+use super::submit::Found;
+use super::trouble::{FirstSubmits, Measure, Refusals, Trouble};
 use super::vardiff::Vardiff;
 use crate::work::job::{Job, JobIds};
 use bitcoin::BlockHash;
@@ -20,15 +26,10 @@ use sharechain::params::Network;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes that the miner counts in the extranonce.
-pub const EXTRANONCE2_SIZE: usize = 8;
 /// A job is announced again, as new work, when none came for this long: many devices give up on a silent pool.
 pub const KEEPALIVE: Duration = Duration::from_secs(28);
 /// Lines that are no requests, one after the other, until the connection is given up.
 const MOST_GARBAGE: u8 = 3;
-/// User names that are remembered; the work of others is looked at more slowly.
-const MOST_NAMES: usize = 16;
-const MOST_USER_AGENT: usize = 64;
 
 /// What is the same for all sessions.
 #[derive(Debug)]
@@ -37,10 +38,28 @@ pub struct SessionConfig {
     pub network: Network,
     /// Who is credited for user names that are no addresses.
     pub default_owner: Option<Owner>,
-    /// The payout class of the jobs.
-    pub class: u16,
+    /// Which payout class each device gets.
+    pub classes: PayoutClasses,
     /// Where ids for jobs that are announced again come from; the builder of jobs uses the same.
     pub ids: Arc<JobIds>,
+    /// The port of this node's Stratum V2, whose standard channels suit devices of any size; none where there is none.
+    pub stratum_v2: Option<u16>,
+    /// What is known of workers that were here before.
+    pub memory: LastDifficulties,
+}
+
+impl SessionConfig {
+    /// For these addresses and payout classes; everything else is left out.
+    pub fn new(network: Network, classes: PayoutClasses, ids: Arc<JobIds>) -> Self {
+        Self {
+            network,
+            default_owner: None,
+            classes,
+            ids,
+            stratum_v2: None,
+            memory: LastDifficulties::default(),
+        }
+    }
 }
 
 /// The present moment, on both clocks.
@@ -55,8 +74,9 @@ pub struct Now {
 /// What whoever drives the session must do.
 #[derive(Debug)]
 pub enum Event {
-    /// Get jobs for this owner and payout class and give them to [`Session::on_job`].
-    Authorized {
+    /// The miner has subscribed and authorized: get jobs for this owner and payout class and give them to
+    /// [`Session::on_job`].
+    Ready {
         /// Whom the work is for.
         owner: Owner,
         /// The payout class.
@@ -64,8 +84,19 @@ pub enum Event {
     },
     /// Pass this on, before the answer is written. It does not depend on what the answer is.
     Found(Box<Found>),
+    /// Write it to the log; the device is told already.
+    Trouble(Trouble),
     /// Write what there is and hang up.
-    Close,
+    Close(Close),
+}
+
+/// Why a session ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// Too many lines made no sense.
+    Garbage,
+    /// All work has been refused for too long.
+    Refused,
 }
 
 /// A session.
@@ -75,27 +106,39 @@ pub struct Session {
     stats: Arc<SessionStats>,
     pub(super) extranonce1: [u8; 4],
     subscribed: bool,
+    user_agent: String,
     worker: Option<Worker>,
+    /// Whether it has been told what work it gets.
+    begun: bool,
     pub(super) mask: u32,
     pub(super) vardiff: Vardiff,
     /// The highest difficulty that the present job allows.
     pub(super) most: Difficulty,
-    /// The difficulty that the miner asked for last.
+    /// The difficulty that the miner asked for last, and the least that it wants.
     asked: Option<Difficulty>,
+    floor: Option<Difficulty>,
     pub(super) job: Option<Arc<Job>>,
     due: Due,
     announced: Option<Announced>,
     pub(super) jobs: ServedJobs,
     pub(super) seen: SeenShares,
     garbage: u8,
+    first_submits: FirstSubmits,
+    refusals: Refusals,
+    /// Whether vardiff has had anything to count.
+    measured: bool,
     replies: Vec<u8>,
+    /// Notifications that are due after the answers.
+    notices: Vec<u8>,
 }
 
 /// Who works here.
 #[derive(Debug)]
 struct Worker {
     owner: Owner,
+    /// The user names, the one that was authorized first in front.
     names: Vec<String>,
+    wishes: Wishes,
 }
 
 /// What was announced last.
@@ -124,18 +167,25 @@ impl Session {
             stats,
             extranonce1,
             subscribed: false,
+            user_agent: String::new(),
             worker: None,
+            begun: false,
             mask: 0,
             vardiff: Vardiff::new(Difficulty::ONE, now.instant),
             most: Difficulty::MAX,
             asked: None,
+            floor: None,
             job: None,
             due: Due::Nothing,
             announced: None,
             jobs: ServedJobs::default(),
             seen: SeenShares::default(),
             garbage: 0,
+            first_submits: FirstSubmits::default(),
+            refusals: Refusals::default(),
+            measured: false,
             replies: Vec::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -153,7 +203,7 @@ impl Session {
             Err(refusal) => {
                 self.garbage += 1;
                 message::write_refusal(&mut self.replies, Some("null"), "null", &refusal);
-                (self.garbage >= MOST_GARBAGE).then_some(Event::Close)
+                (self.garbage >= MOST_GARBAGE).then_some(Event::Close(Close::Garbage))
             }
         }
     }
@@ -171,12 +221,31 @@ impl Session {
     }
 
     /// To be called every two seconds or so.
-    pub fn on_tick(&mut self, now: Now) {
-        let Some(announced) = self.announced else { return };
+    pub fn on_tick(&mut self, now: Now) -> Option<Event> {
+        match self.refusals.on_tick(now.instant) {
+            Measure::Nothing => {}
+            Measure::Reconnect => self.send_away(),
+            Measure::Close => return Some(Event::Close(Close::Refused)),
+        }
+        let announced = self.announced?;
         let fell = self.vardiff.on_tick(now.instant);
         let silent = now.instant.saturating_duration_since(announced.at) >= KEEPALIVE;
         if fell || silent {
             self.announce_again();
+        }
+        None
+    }
+
+    /// Asks the miner to connect again, to wherever it is set to.
+    pub fn send_away(&mut self) {
+        message::write_notice(&mut self.notices, "client.reconnect", None);
+    }
+
+    /// The connection has ended: what was learnt of the worker is kept for the next one.
+    pub fn farewell(&self) {
+        let name = self.worker.as_ref().and_then(|worker| worker.names.first());
+        if let Some(name) = name.filter(|_| self.measured) {
+            self.config.memory.remember(name, &self.user_agent, self.vardiff.difficulty());
         }
     }
 
@@ -190,12 +259,20 @@ impl Session {
         self.replies.len()
     }
 
-    /// Moves everything that is to be written to the end of `out`: the answers, then an announcement if one is due.
+    /// Moves everything that is to be written to the end of `out`: the answers, then messages, then an announcement if
+    /// one is due.
     pub fn take_output(&mut self, out: &mut Vec<u8>, now: Now) {
         out.append(&mut self.replies);
+        out.append(&mut self.notices);
         if self.is_ready() && self.due != Due::Nothing {
             self.announce(out, now);
         }
+    }
+
+    /// Tells the device, and whoever drives the session.
+    fn tell(&mut self, trouble: Trouble) -> Event {
+        message::write_notice(&mut self.notices, "client.show_message", Some(&trouble.to_string()));
+        Event::Trouble(trouble)
     }
 
     fn announce_again(&mut self) {
@@ -239,172 +316,6 @@ impl Session {
         let (mask, at) = (self.mask, now.instant);
         self.jobs.push(Served { id, job, time, difficulty, mask, extranonce: None, at });
     }
-
-    fn on_request(&mut self, request: &Request<'_>, now: Now) -> Option<Event> {
-        let Request { id, method, params } = request;
-        // A line without a method answers something: nothing that is sent here asks.
-        let method = method.as_deref()?;
-        let mut event = None;
-        let result = match method {
-            "mining.submit" => return self.on_submit(*id, params, now),
-            "mining.subscribe" => Ok(self.on_subscribe(params, now)),
-            "mining.configure" => self.on_configure(params, now),
-            "mining.suggest_difficulty" => self.on_suggest_difficulty(params, now),
-            "mining.authorize" => self.on_authorize(params, now).map(|first| {
-                event = first;
-                "true".into()
-            }),
-            // Some firmware answers a ping, which is never sent, with this method.
-            "pong" => return None,
-            _ => Err(Refusal::unsupported(method)),
-        };
-        match result {
-            Ok(result) => message::write_result(&mut self.replies, *id, &result),
-            Err(refusal) => {
-                let result = if method == "mining.authorize" { "false" } else { "null" };
-                message::write_refusal(&mut self.replies, *id, result, &refusal);
-            }
-        }
-        event
-    }
-
-    fn on_submit(&mut self, id: Option<&str>, params: &Params<'_>, now: Now) -> Option<Event> {
-        let (found, answer) = match self.judge_submit(params, now) {
-            Ok(Judged { found, answer, .. }) => (found, answer),
-            Err(refusal) => (None, Err(refusal)),
-        };
-        self.stats.count(answer.is_ok());
-        match answer {
-            Ok(()) => message::write_result(&mut self.replies, id, "true"),
-            Err(refusal) => message::write_refusal(&mut self.replies, id, "null", &refusal),
-        }
-        found.map(|found| Event::Found(Box::new(found)))
-    }
-
-    fn judge_submit(&mut self, params: &Params<'_>, now: Now) -> Result<Judged, Refusal> {
-        if !self.subscribed {
-            return Err(Refusal::NotSubscribed);
-        }
-        if self.worker.is_none() {
-            return Err(Refusal::Unauthorized);
-        }
-        let submit = Submit::read(params)?;
-        let mut judged = submit::judge(self, &submit, now)?;
-        judged.answer = judged.answer.and_then(|()| self.check_name(&submit.worker));
-        let counts = judged.answer.is_ok() && judged.meets_present;
-        if counts && self.vardiff.on_share(self.most, now.instant) {
-            self.announce_again();
-        }
-        Ok(judged)
-    }
-
-    fn on_subscribe(&mut self, params: &Params<'_>, now: Now) -> String {
-        if let Some(agent) = params.text(0) {
-            let agent: String = agent.chars().filter(|c| !c.is_control()).take(MOST_USER_AGENT).collect();
-            if self.asked.is_none() && self.announced.is_none() {
-                self.vardiff = Vardiff::new(start_difficulty(&agent), now.instant);
-            }
-            self.stats.set_who(|who| who.user_agent = agent);
-        }
-        self.subscribed = true;
-        let extranonce1 = format!("{:08x}", u32::from_be_bytes(self.extranonce1));
-        format!(
-            "[[[\"mining.set_difficulty\",\"{extranonce1}\"],[\"mining.notify\",\"{extranonce1}\"]],\
-             \"{extranonce1}\",{EXTRANONCE2_SIZE}]"
-        )
-    }
-
-    fn on_configure(&mut self, params: &Params<'_>, now: Now) -> Result<String, Refusal> {
-        let granted = configure(params)?;
-        if let Some(mask) = granted.mask {
-            self.mask = mask;
-        }
-        if let Some(difficulty) = granted.minimum_difficulty.and_then(Difficulty::at_most) {
-            self.ask(difficulty, now);
-        }
-        Ok(granted.result)
-    }
-
-    fn on_suggest_difficulty(&mut self, params: &Params<'_>, now: Now) -> Result<String, Refusal> {
-        let difficulty = params
-            .number(0)
-            .and_then(Difficulty::at_most)
-            .ok_or(Refusal::BadParams("mining.suggest_difficulty takes a number above 0"))?;
-        self.ask(difficulty, now);
-        Ok("true".into())
-    }
-
-    /// Some devices repeat their wish every half minute to keep the connection alive; only a new one counts.
-    fn ask(&mut self, difficulty: Difficulty, now: Now) {
-        if self.asked != Some(difficulty) {
-            self.asked = Some(difficulty);
-            self.vardiff.suggest(difficulty, now.instant);
-            self.announce_again();
-        }
-    }
-
-    fn on_authorize(&mut self, params: &Params<'_>, now: Now) -> Result<Option<Event>, Refusal> {
-        let user = params.text(0).ok_or(Refusal::BadParams("mining.authorize takes a user name"))?;
-        let user = user.trim();
-        let owner = owner_of(user, self.config.network, self.config.default_owner)?;
-        match &mut self.worker {
-            Some(worker) if worker.owner != owner => return Err(UserError::OtherOwner.into()),
-            Some(worker) => {
-                if worker.names.len() < MOST_NAMES && !worker.names.iter().any(|name| name == user) {
-                    worker.names.push(user.to_owned());
-                }
-                return Ok(None);
-            }
-            None => {}
-        }
-        self.worker = Some(Worker { owner, names: vec![user.to_owned()] });
-        self.stats.set_who(|who| {
-            who.user = user.chars().filter(|c| !c.is_control()).collect();
-            who.owner = Some(owner);
-        });
-        if let Some(difficulty) = params.text(1).as_deref().and_then(password_difficulty) {
-            self.ask(difficulty, now);
-        }
-        Ok(Some(Event::Authorized { owner, class: self.config.class }))
-    }
-
-    /// Any worker of the same owner may submit.
-    fn check_name(&self, name: &str) -> Result<(), Refusal> {
-        let name = name.trim();
-        let worker = self.worker.as_ref().ok_or(Refusal::Unauthorized)?;
-        if worker.names.iter().any(|known| known == name) {
-            return Ok(());
-        }
-        match owner_of(name, self.config.network, self.config.default_owner) {
-            Ok(owner) if owner == worker.owner => Ok(()),
-            _ => Err(Refusal::Unauthorized),
-        }
-    }
-}
-
-/// Difficulty to begin with, by the name that the mining program gives itself. Vardiff rises at once from one that is
-/// too low, but needs half a minute for each step down.
-fn start_difficulty(user_agent: &str) -> Difficulty {
-    const STARTS: &[(&str, i32)] = &[
-        ("nerdminer", -13),
-        ("commonwork", -10),
-        ("cpuminer", -10),
-        ("bitaxe", 9),
-        ("antminer", 14),
-        ("bmminer", 14),
-        ("bosminer", 14),
-        ("whatsminer", 14),
-    ];
-    let agent = user_agent.to_ascii_lowercase();
-    let exponent = STARTS.iter().find(|(name, _)| agent.contains(name)).map_or(0, |(_, exponent)| *exponent);
-    Difficulty::power_of_two(exponent)
-}
-
-/// The difficulty asked for by `d=…` among the parts of a password.
-fn password_difficulty(password: &str) -> Option<Difficulty> {
-    let mut parts = password.split([',', ';', ' ']);
-    let value = parts.find_map(|part| part.trim().strip_prefix("d="))?;
-    value.parse().ok().and_then(Difficulty::at_most)
 }
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ pub(super) struct Judged {
     pub(super) answer: Result<(), Refusal>,
     /// Whether the hash would do at the difficulty that the next job will have.
     pub(super) meets_present: bool,
+    /// Whether the hash is as good as any: not just too easy, but that of something else.
+    pub(super) misses_by_far: bool,
 }
 
 impl<'a> Submit<'a> {
@@ -155,8 +157,15 @@ pub(super) fn judge(session: &mut Session, submit: &Submit<'_>, now: Now) -> Res
         None => Ok(()),
     };
     let meets_present = session.vardiff.difficulty().accepted_target().is_met_by(&found.candidate.id.0);
+    let misses_by_far = !near(served.difficulty).accepted_target().is_met_by(&found.candidate.id.0);
     let found = found.is_worth_something().then_some(found);
-    Ok(Judged { found, answer, meets_present })
+    Ok(Judged { found, answer, meets_present, misses_by_far })
+}
+
+/// What work that was only held against another difficulty meets: a 256th of the difficulty, and 24 zero bits, which
+/// are fewer than any device is content with where it must be content with less than difficulty 1.
+fn near(difficulty: Difficulty) -> Difficulty {
+    difficulty.min(Difficulty::ONE).times_power(-8)
 }
 
 impl From<Fault> for Refusal {

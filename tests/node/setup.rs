@@ -149,6 +149,7 @@ impl TestNode {
             stratum: vec![any_port],
             stratum_v2: vec![any_port],
             address: None,
+            payout_class: Default::default(),
             api: any_port,
             p2p,
             move_corrupt_store_aside: false,

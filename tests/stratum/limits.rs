@@ -3,6 +3,7 @@
 use super::{Client, Setup, soon};
 use crate::support::jobs::JobMaker;
 use commonwork::stratum::server::{Limits, bind};
+use serde_json::json;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
@@ -100,6 +101,8 @@ async fn shutting_down_ends_every_connection() {
     let (mut client, _) = Client::mining(&running).await;
     let sessions = running.sessions.clone();
     soon(running.stop()).await;
+    let goodbye = client.line().await;
+    assert_eq!(goodbye, json!({"id": null, "method": "client.reconnect", "params": []}));
     assert!(client.next().await.is_none());
     assert_eq!(sessions.count(), 0);
 }

@@ -1,10 +1,14 @@
 //! Miners and the Stratum server over real sockets.
 
+mod classes;
 mod limits;
 mod mining;
+mod rebuild;
+mod transcripts;
 mod wire;
 
 use crate::support::jobs::JobMaker;
+use commonwork::stratum::device::PayoutClasses;
 use commonwork::stratum::server::{self, Limits, Server};
 use commonwork::stratum::session::SessionConfig;
 use commonwork::stratum::sessions::Sessions;
@@ -13,6 +17,7 @@ use commonwork::work::outbox::{BlockSink, Outbox};
 use commonwork::work::source::WorkSource;
 use sharechain::owner::Owner;
 use sharechain::params::Network;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -38,12 +43,12 @@ fn unix_now() -> u32 {
     u32::try_from(seconds).expect("before 2106")
 }
 
-/// One series of jobs, whoever asks.
-struct TestSource(watch::Sender<Option<Arc<Job>>>);
+/// One series of jobs, whoever asks, but for classes that have jobs of their own.
+struct TestSource(watch::Sender<Option<Arc<Job>>>, BTreeMap<u16, watch::Sender<Option<Arc<Job>>>>);
 
 impl WorkSource for TestSource {
-    fn subscribe(&self, _: Owner, _: u16) -> watch::Receiver<Option<Arc<Job>>> {
-        self.0.subscribe()
+    fn subscribe(&self, _: Owner, class: u16) -> watch::Receiver<Option<Arc<Job>>> {
+        self.1.get(&class).unwrap_or(&self.0).subscribe()
     }
 }
 
@@ -63,6 +68,8 @@ struct Setup {
     most_sessions: usize,
     share_queue: usize,
     address: SocketAddr,
+    /// The jobs of each class.
+    by_class: Vec<Job>,
 }
 
 impl Default for Setup {
@@ -73,6 +80,7 @@ impl Default for Setup {
             most_sessions: 100,
             share_queue: 10_000,
             address: (Ipv4Addr::LOCALHOST, 0).into(),
+            by_class: Vec::new(),
         }
     }
 }
@@ -93,16 +101,18 @@ impl Setup {
     fn start(self) -> Running {
         let listener = server::bind(self.address).expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let work = Arc::new(TestSource(watch::channel(None).0));
+        let series = |job: Job| (job.commitment().class, watch::channel(Some(Arc::new(job))).0);
+        let by_class = self.by_class.into_iter().map(series).collect();
+        let work = Arc::new(TestSource(watch::channel(None).0, by_class));
         let blocks = Arc::new(Blocks::default());
         let (share_sender, shares) = mpsc::channel(self.share_queue);
         let (open, is_open) = watch::channel(true);
         let sessions = Sessions::new(0xfffe_0000, self.most_sessions);
+        let ids = Arc::new(JobIds::starting_at(0x8000_0000));
+        let classes = PayoutClasses::new(&[11, 38, 145, 360], []);
         let config = SessionConfig {
-            network: Network::Regtest,
             default_owner: self.default_owner,
-            class: 11,
-            ids: Arc::new(JobIds::starting_at(0x8000_0000)),
+            ..SessionConfig::new(Network::Regtest, classes, ids)
         };
         let server = Server {
             config: Arc::new(config),

@@ -1,5 +1,7 @@
 //! What a session says to scripts of lines: transcripts, orders, error codes, and what it passes on.
 
+mod devices;
+
 use super::*;
 use crate::stratum::served::MAX_AGE;
 use crate::test_jobs::{JobMaker, MADE_AT, owner, target};
@@ -23,10 +25,33 @@ struct Script {
 impl Script {
     fn new(default_owner: Option<Owner>) -> Self {
         let ids = Arc::new(JobIds::starting_at(0x7000_0000));
-        let config = SessionConfig { network: Network::Main, default_owner, class: 11, ids };
-        let now = Now { instant: Instant::now(), unix: MADE_AT };
-        let session = Session::new(Arc::new(config), Arc::default(), EXTRANONCE1, now);
+        let classes = PayoutClasses::new(&[11, 38, 145, 360], [("small".to_owned(), 4)]);
+        let config = SessionConfig {
+            default_owner,
+            stratum_v2: Some(34_254),
+            ..SessionConfig::new(Network::Main, classes, ids)
+        };
+        Self::of(Arc::new(config), Instant::now())
+    }
+
+    fn of(config: Arc<SessionConfig>, instant: Instant) -> Self {
+        let now = Now { instant, unix: MADE_AT };
+        let session = Session::new(config, Arc::default(), EXTRANONCE1, now);
         Self { session, now, last: None }
+    }
+
+    /// Subscribes by this name and authorizes with this password.
+    fn log_in(&mut self, agent: &str, password: &str) -> Vec<String> {
+        let subscribe = format!(r#"{{"id":1,"method":"mining.subscribe","params":["{agent}"]}}"#);
+        let authorize = format!(r#"{{"id":2,"method":"mining.authorize","params":["rig","{password}"]}}"#);
+        [self.say(&subscribe), self.say(&authorize)].concat()
+    }
+
+    fn class(&self) -> u16 {
+        match self.last {
+            Some(Event::Ready { class, .. }) => class,
+            ref other => panic!("not ready: {other:?}"),
+        }
     }
 
     /// Past the handshake, with this job announced.
@@ -58,7 +83,9 @@ impl Script {
         for _ in 0..seconds.div_ceil(2) {
             self.now.instant += Duration::from_secs(2);
             self.now.unix += 2;
-            self.session.on_tick(self.now);
+            if let Some(event) = self.session.on_tick(self.now) {
+                self.last = Some(event);
+            }
         }
         self.output()
     }
@@ -136,7 +163,7 @@ fn the_handshake_of_an_asic_word_for_word() {
     let authorize =
         format!(r#"{{"id": "auth", "method": "mining.authorize", "params": ["{ADDRESS}.axe", "x"]}}"#);
     assert_eq!(script.say(&authorize), [r#"{"id":"auth","result":true,"error":null}"#]);
-    assert!(matches!(script.last, Some(Event::Authorized { class: 11, .. })));
+    assert!(matches!(script.last, Some(Event::Ready { class: 11, .. })));
     let hard = Targets { network: Target::MIN, block: Target::MIN, share: Target::MIN };
     let lines = script.job(JobMaker { targets: hard, ..JobMaker::default() });
     assert_eq!(methods(&lines), ["mining.set_difficulty", "mining.notify"]);
@@ -375,7 +402,7 @@ fn notifications_and_answers_get_no_answer_and_unknown_methods_do() {
     let submit = submit("rig", 1, 1).replace("\"id\":9", "\"id\":null");
     assert!(script.say(&submit).is_empty());
     assert!(script.found().verdict.share, "but it counts");
-    for method in ["mining.extranonce.subscribe", "mining.get_transactions", "eth_submitLogin"] {
+    for method in ["mining.multi_version", "mining.get_txnhashes", "eth_submitLogin"] {
         let line = format!(r#"{{"id":5,"method":"{method}","params":[]}}"#);
         assert_eq!(code(&script.say(&line)), 20);
         assert!(script.last.is_none(), "no hang-up");
@@ -394,7 +421,7 @@ fn three_lines_of_garbage_and_the_line_is_dead() {
     script.say("a");
     script.say("b");
     script.say("c");
-    assert!(matches!(script.last, Some(Event::Close)));
+    assert!(matches!(script.last, Some(Event::Close(Close::Garbage))));
 }
 
 #[test]
@@ -411,7 +438,9 @@ fn authorization_says_what_is_wrong() {
     assert_eq!(code(&script.say(r#"{"id":2,"method":"mining.authorize","params":[]}"#)), 20);
 
     assert_eq!(code(&script.say(&line(&format!("{ADDRESS}.a")))), 0);
-    assert!(matches!(script.last, Some(Event::Authorized { .. })));
+    assert!(script.last.is_none(), "it has not subscribed");
+    script.say(r#"{"id":1,"method":"mining.subscribe","params":[]}"#);
+    assert!(matches!(script.last, Some(Event::Ready { .. })));
     assert_eq!(code(&script.say(&line(&format!("{ADDRESS}.b")))), 0);
     assert!(script.last.is_none(), "the jobs are the same");
     let other = script.say(&line("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"));
@@ -504,7 +533,7 @@ fn line() -> impl Strategy<Value = String> {
     let value = prop_oneof![
         any::<i64>().prop_map(|n| n.to_string()),
         any::<f64>().prop_map(|n| format!("{n:e}")),
-        ".{0,20}".prop_map(|text| super::message::json_string(&text)),
+        ".{0,20}".prop_map(|text| message::json_string(&text)),
         "[0-9a-fA-F]{0,17}".prop_map(|text| format!("\"{text}\"")),
         Just("null".to_owned()),
         Just("[[\"version-rolling\",\"x\"],{\"version-rolling.mask\":\"f\"}]".to_owned()),
