@@ -1,5 +1,6 @@
 //! What goes over the wire, and in which order: answers, announcements, blocks and shares.
 
+use super::rebuild::{Filled, Notified};
 use super::{Client, Setup, soon, unix_now};
 use crate::support::jobs::{JobMaker, target};
 use sharechain::target::Target;
@@ -98,6 +99,40 @@ async fn a_bitcoin_block_is_out_before_the_miner_has_its_answer_even_twice() {
         assert_eq!(share.header.nonce, passed_on - 1);
     }
     assert_eq!(passed_on, nonce, "all shares, the block's among them, and none twice");
+}
+
+/// A submit of a Bitcoin block for the job that is announced next.
+async fn block(client: &mut Client, extranonce1: [u8; 4]) -> String {
+    let job = Notified::read(&client.line().await);
+    let extranonce1 = format!("{:08x}", u32::from_be_bytes(extranonce1));
+    let filled = Filled { extranonce1: &extranonce1, extranonce2: "0000000000000000", ..Filled::default() };
+    // 2^-28, as in `easy`.
+    let nonce = job.mine(&filled, 1.0 / 268_435_456.0);
+    submit_at(job.time, 1, u32::from_str_radix(&job.id, 16).expect("digits"), nonce)
+}
+
+#[tokio::test]
+async fn a_bitcoin_block_counts_though_the_miner_or_the_node_leaves_at_once() {
+    for node_leaves in [false, true] {
+        let running = Setup::default().start();
+        running.publish(easy(1));
+        let (mut client, extranonce1) = Client::mining(&running).await;
+        running.publish(easy(2));
+        let block = block(&mut client, extranonce1).await;
+        client.say(&block).await;
+        let blocks = std::sync::Arc::clone(&running.blocks);
+        let sessions = running.sessions.clone();
+        if node_leaves {
+            soon(running.stop()).await;
+        } else {
+            drop(client);
+            while sessions.count() > 0 {
+                tokio::task::yield_now().await;
+            }
+            soon(running.stop()).await;
+        }
+        assert_eq!(blocks.0.lock().expect("no panic").len(), 1, "{node_leaves}");
+    }
 }
 
 #[tokio::test]
