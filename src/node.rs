@@ -183,7 +183,8 @@ impl Node {
         let neighbours = network::start(config, &chain, &bitcoin, &tasks)?;
         let network = neighbours.port.as_ref().map(|port| port.status.clone());
         let (open_sender, open) = watch::channel(neighbours.footing.borrow().ready);
-        let port_v2 = miners_v2.first().map(TcpListener::local_addr).transpose()?.map(|address| address.port());
+        let port_v2 =
+            miners_v2.first().map(TcpListener::local_addr).transpose()?.map(|address| address.port());
         let server = Server {
             config: Arc::new(SessionConfig {
                 default_owner: config.address,

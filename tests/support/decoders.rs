@@ -13,7 +13,8 @@ use commonwork::p2p::exchange;
 use commonwork::peers::wire::{
     BlockMessage, BlocksAnswer, HeadersAnswer, IdsAnswer, Question, ShareMessage, SharesAnswer, TipAnswer,
 };
-use commonwork::stratum::session::Now;
+use commonwork::stratum::device::PayoutClasses;
+use commonwork::stratum::session::{self as v1, Now};
 use commonwork::stratum::sessions::Sessions;
 use commonwork::stratum_v2::session::{Event, Session, SessionConfig};
 use commonwork::work::job::{Job, JobIds};
@@ -30,7 +31,7 @@ use std::time::Instant;
 pub(crate) type Check = fn(&[u8]);
 
 /// All of them, by the names of their targets and folders.
-pub(crate) const DECODERS: [(&str, Check); 13] = [
+pub(crate) const DECODERS: [(&str, Check); 14] = [
     ("share_message", canonical::<ShareMessage>),
     ("block_message", canonical::<BlockMessage>),
     ("question", canonical::<Question>),
@@ -44,6 +45,7 @@ pub(crate) const DECODERS: [(&str, Check); 13] = [
     ("compact_block", compact_block),
     ("block_transactions", block_transactions),
     ("stratum_v2_frames", stratum_v2_frames),
+    ("stratum_line", stratum_line),
 ];
 
 /// The decoder of this name.
@@ -117,5 +119,33 @@ fn stratum_v2_frames(bytes: &[u8]) {
         let mut out = Vec::new();
         session.take_output(&mut out, now);
         assert!(out.len() < 4_096, "{} bytes of answers to one message", out.len());
+    }
+}
+
+/// A miner's lines, in a session that has a job. Whatever is said back is JSON, and not much of it.
+fn stratum_line(bytes: &[u8]) {
+    static CONFIG: LazyLock<Arc<v1::SessionConfig>> = LazyLock::new(|| {
+        let ids = Arc::new(JobIds::starting_at(1_000));
+        let classes = PayoutClasses::new(&[11, 38, 145, 360], []);
+        let config = v1::SessionConfig::new(Network::Main, classes, ids);
+        Arc::new(v1::SessionConfig { default_owner: Some(owner(1)), ..config })
+    });
+    let now = Now { instant: Instant::now(), unix: MADE_AT };
+    let mut session = v1::Session::new(Arc::clone(&CONFIG), Arc::default(), [0; 4], now);
+    let mut out = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n').take(64) {
+        let event = session.on_line(line, now);
+        if matches!(event, Some(v1::Event::Ready { .. })) {
+            session.on_job(Arc::clone(&JOB));
+        }
+        out.clear();
+        session.take_output(&mut out, now);
+        assert!(out.len() < 4_000 + 2 * line.len(), "{} bytes", out.len());
+        for said in out.split(|byte| *byte == b'\n').filter(|said| !said.is_empty()) {
+            assert!(serde_json::from_slice::<serde_json::Value>(said).is_ok());
+        }
+        if matches!(event, Some(v1::Event::Close(_))) {
+            return;
+        }
     }
 }
