@@ -183,12 +183,14 @@ impl Node {
         let neighbours = network::start(config, &chain, &bitcoin, &tasks)?;
         let network = neighbours.port.as_ref().map(|port| port.status.clone());
         let (open_sender, open) = watch::channel(neighbours.footing.borrow().ready);
-        let port_v2 =
-            miners_v2.first().map(TcpListener::local_addr).transpose()?.map(|address| address.port());
+        // Devices are told of it where they can reach it.
+        let all_local = config.stratum.iter().all(|address| address.ip().is_loopback());
+        let mut addresses_v2 = miners_v2.iter().filter_map(|listener| listener.local_addr().ok());
+        let port_v2 = addresses_v2.find(|address| all_local || !address.ip().is_loopback());
         let server = Server {
             config: Arc::new(SessionConfig {
                 default_owner: config.address,
-                stratum_v2: port_v2,
+                stratum_v2: port_v2.map(|address| address.port()),
                 ..SessionConfig::new(
                     params.network,
                     PayoutClasses::new(&params.classes, config.payout_class.clone()),
