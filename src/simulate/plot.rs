@@ -245,7 +245,7 @@ mod tests {
         let svg = plot.svg();
         assert!(svg.contains("a &lt; b") && svg.contains("x, s") && svg.contains("y, %"));
         assert_eq!((svg.matches("<circle").count(), svg.matches("<polyline").count()), (2, 1));
-        for part in svg.split("x=\"").skip(1) {
+        for part in svg.split(" x=\"").skip(1) {
             let x: f64 = part.split('"').next().and_then(|x| x.parse().ok()).expect("a number");
             assert!((0.0..=WIDTH).contains(&x), "{x}");
         }
