@@ -45,6 +45,7 @@ fn with_nothing_said_it_is_this_machines_bitcoind_on_main() {
     );
     assert_eq!(auths(&config), ["default cookie"]);
     assert_eq!(config.stratum, ["127.0.0.1:3333".parse().expect("an address")]);
+    assert_eq!(config.stratum_v2, ["127.0.0.1:34254".parse().expect("an address")]);
     assert_eq!(config.api, "127.0.0.1:3380".parse().expect("an address"));
     assert_eq!((config.address, config.move_corrupt_store_aside), (None, false));
     assert_eq!(config.place.log_format, LogFormat::Human);
@@ -179,6 +180,21 @@ fn nodes_listen_everywhere_unless_told_otherwise() {
     assert_eq!(asked.peers.iter().map(PeerAddr::as_str).collect::<Vec<_>>(), ["a:1", "b:2"]);
     assert_eq!((asked.mdns, asked.max_inbound, asked.outbound), (false, Some(0), Some(3)));
     assert!(peers("", "").expect("a network").mdns);
+}
+
+#[test]
+fn stratum_v2_listens_on_loopback_where_told_or_not_at_all() {
+    let listen = |line: &str, file: &str| {
+        let addresses = config(line, file).expect("right").stratum_v2;
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(listen("", ""), ["127.0.0.1:34254"]);
+    assert_eq!(listen("", "stratum-v2 = '0.0.0.0'"), ["0.0.0.0:34254"]);
+    let both = listen("--stratum-v2 10.0.0.1:5,10.0.0.2", "stratum-v2 = '0.0.0.0'");
+    assert_eq!(both, ["10.0.0.1:5", "10.0.0.2:34254"]);
+    assert!(listen("--no-stratum-v2", "stratum-v2 = '0.0.0.0'").is_empty());
+    assert!(listen("", "no-stratum-v2 = true").is_empty());
+    assert_eq!(listen("--stratum-v2 10.0.0.1", "no-stratum-v2 = true"), ["10.0.0.1:34254"]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) fn target(difficulty: Difficulty) -> U256Owned {
 pub(super) fn one(out: &mut Vec<u8>, id: u32, channel: &mut Channel, ids: &JobIds, now: Now) {
     let due = std::mem::replace(&mut channel.due, Due::Nothing);
     let Some(job) = channel.job.clone() else { return };
-    let header_time = job.header().time;
+    let header_time = job.header().time.max(channel.earliest(&job));
     let (job_id, time) = match (channel.jobs.last(), channel.kind) {
         _ if due != Due::Again => (job.id(), header_time),
         // Another time, or the miner would count through the same extranonces again.
@@ -61,13 +61,13 @@ pub(super) fn one(out: &mut Vec<u8>, id: u32, channel: &mut Channel, ids: &JobId
 /// Announces a new job to all channels of a group, each of which has it due.
 pub(super) fn group(out: &mut Vec<u8>, group: u32, members: &mut [(u32, &mut Channel)], now: Now) {
     let Some(job) = members.first().and_then(|(_, first)| first.job.clone()) else { return };
-    let mut is_future = false;
+    let (mut is_future, mut time) = (false, job.header().time);
     for (id, channel) in members.iter_mut() {
         channel.due = Due::Nothing;
+        time = time.max(channel.earliest(&job));
         is_future |= prepare(out, *id, channel, &job, now);
     }
-    let announcement =
-        Announcement { to: group, id: job.id(), job: &job, time: job.header().time, is_future };
+    let announcement = Announcement { to: group, id: job.id(), job: &job, time, is_future };
     announcement.write_extended(out);
     for (_, channel) in members {
         let extranonce = channel.fixed_extranonce(Due::New);
@@ -90,11 +90,7 @@ fn prepare(out: &mut Vec<u8>, id: u32, channel: &mut Channel, job: &Job, now: No
     if let Some(place) = &channel.place {
         place.stats.set_difficulty(difficulty);
     }
-    channel.tip != Some(tip(job))
-}
-
-fn tip(job: &Job) -> Tip {
-    Tip { prev_block: job.header().prev_block, bits: job.header().bits }
+    !channel.tip.is_some_and(|tip| tip.is_of(job))
 }
 
 impl Announcement<'_> {
@@ -156,7 +152,11 @@ impl Announcement<'_> {
     }
 
     fn remember(&self, channel: &mut Channel, extranonce: Option<Extranonce>, now: Now) {
-        channel.tip = Some(tip(self.job));
+        if self.is_future {
+            let header = self.job.header();
+            let (prev_block, bits) = (header.prev_block, header.bits);
+            channel.tip = Some(Tip { prev_block, bits, min_time: self.time });
+        }
         let (job, difficulty) = (Arc::clone(self.job), channel.told);
         channel.jobs.push(Served {
             id: self.id,

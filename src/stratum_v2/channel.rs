@@ -56,6 +56,14 @@ pub(super) enum Due {
 pub(super) struct Tip {
     pub(super) prev_block: BlockHash,
     pub(super) bits: CompactTarget,
+    /// The earliest header time that it was told; no later job on the same block may have an earlier one.
+    pub(super) min_time: u32,
+}
+
+impl Tip {
+    pub(super) fn is_of(&self, job: &Job) -> bool {
+        (self.prev_block, self.bits) == (job.header().prev_block, job.header().bits)
+    }
 }
 
 /// Shares that are accepted and not acknowledged yet.
@@ -176,6 +184,11 @@ impl Channel {
     pub(super) fn limit(&mut self, job: &Job, now: Instant) {
         self.most = most(job);
         self.vardiff.limit(self.most, now);
+    }
+
+    /// The earliest time that a job may be announced with.
+    pub(super) fn earliest(&self, job: &Job) -> u32 {
+        self.tip.filter(|tip| tip.is_of(job)).map_or(0, |tip| tip.min_time)
     }
 
     /// The job that it has is to be served again, as new work.

@@ -31,6 +31,8 @@ fn help_tells_every_command_and_option() {
         "--data-dir",
         "--chain",
         "--stratum",
+        "--stratum-v2",
+        "--no-stratum-v2",
         "--address",
         "--api",
         "--log-format",

@@ -4,6 +4,7 @@
 mod limits;
 mod mining;
 mod program;
+mod reference;
 
 use crate::support::jobs::JobMaker;
 use bitcoin::hashes::{Hash, sha256d};
@@ -250,46 +251,55 @@ impl Client {
 
     /// Opens a header-only channel and waits for its first work.
     async fn standard(&mut self, user: &str) -> Channel {
-        let open = OpenStandardMiningChannelOwned {
-            request_id: 5,
-            user_identity: user.as_bytes().try_into().expect("short"),
-            nominal_hash_rate: 1.0,
-            max_target: [0xff; 32].into(),
-        };
-        self.say(MiningOwned::OpenStandardMiningChannel(open)).await;
-        let ok = loop {
-            match self.hear().await {
-                Said::Mining(MiningOwned::OpenStandardMiningChannelSuccess(ok)) => break ok,
-                said => assert!(is_work(&said), "{said:?}"),
-            }
-        };
-        let mut channel =
-            Channel::new(ok.channel_id, ok.target.to_array(), ok.extranonce_prefix.to_owned_bytes(), 0);
+        let mut channel = self.open(false, user).await;
         channel.until_work(self).await;
         channel
     }
 
     /// Opens a channel that counts its own extranonce, and waits for its first work.
     async fn extended(&mut self, user: &str) -> Channel {
-        let open = OpenExtendedMiningChannelOwned {
-            request_id: 6,
-            user_identity: user.as_bytes().try_into().expect("short"),
-            nominal_hash_rate: 1.0,
-            max_target: [0xff; 32].into(),
-            min_extranonce_size: 2,
-        };
-        self.say(MiningOwned::OpenExtendedMiningChannel(open)).await;
-        let ok = loop {
-            match self.hear().await {
-                Said::Mining(MiningOwned::OpenExtendedMiningChannelSuccess(ok)) => break ok,
-                said => assert!(is_work(&said), "{said:?}"),
-            }
-        };
-        let prefix = ok.extranonce_prefix.to_owned_bytes();
-        let mut channel =
-            Channel::new(ok.channel_id, ok.target.to_array(), prefix, ok.extranonce_size.into());
+        let mut channel = self.open(true, user).await;
         channel.until_work(self).await;
         channel
+    }
+
+    /// Opens a channel.
+    async fn open(&mut self, extended: bool, user: &str) -> Channel {
+        let user_identity = user.as_bytes().try_into().expect("short");
+        let (nominal_hash_rate, max_target) = (1.0, [0xff; 32].into());
+        self.say(if extended {
+            MiningOwned::OpenExtendedMiningChannel(OpenExtendedMiningChannelOwned {
+                request_id: 6,
+                user_identity,
+                nominal_hash_rate,
+                max_target,
+                min_extranonce_size: 2,
+            })
+        } else {
+            MiningOwned::OpenStandardMiningChannel(OpenStandardMiningChannelOwned {
+                request_id: 5,
+                user_identity,
+                nominal_hash_rate,
+                max_target,
+            })
+        })
+        .await;
+        loop {
+            return match self.hear().await {
+                Said::Mining(MiningOwned::OpenStandardMiningChannelSuccess(ok)) => {
+                    let prefix = ok.extranonce_prefix.to_owned_bytes();
+                    Channel::new(ok.channel_id, ok.target.to_array(), prefix, 0)
+                }
+                Said::Mining(MiningOwned::OpenExtendedMiningChannelSuccess(ok)) => {
+                    let prefix = ok.extranonce_prefix.to_owned_bytes();
+                    Channel::new(ok.channel_id, ok.target.to_array(), prefix, ok.extranonce_size.into())
+                }
+                said => {
+                    assert!(is_work(&said), "{said:?}");
+                    continue;
+                }
+            };
+        }
     }
 }
 

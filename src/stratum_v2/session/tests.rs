@@ -119,6 +119,22 @@ fn the_first_job_is_a_future_one_and_the_next_are_not() {
 }
 
 #[test]
+fn a_clock_that_goes_back_takes_no_job_behind_the_first() {
+    for (flags, kind) in [(REQUIRES_STANDARD_JOBS, Kind::Standard), (0, Kind::Extended)] {
+        let mut script = Script::ready(flags);
+        script.newest = Some(Arc::new(JobMaker { targets: EASY, ..JobMaker::default() }.job()));
+        script.open(kind, 0.0, ANY_TARGET);
+        let earlier = JobMaker { id: 2, time: MADE_AT - 100, targets: EASY, ..JobMaker::default() };
+        let min_time = match &script.job(earlier)[0] {
+            Said::Mining(MiningOwned::NewMiningJob(job)) => job.min_ntime.clone().into_inner(),
+            Said::Mining(MiningOwned::NewExtendedMiningJob(job)) => job.min_ntime.clone().into_inner(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(min_time, Some(MADE_AT));
+    }
+}
+
+#[test]
 fn a_share_is_what_the_miner_hashed() {
     let mut script = Script::ready(REQUIRES_STANDARD_JOBS);
     script.newest = Some(Arc::new(JobMaker { targets: EASY, branch_len: 12, ..JobMaker::default() }.job()));
