@@ -5,6 +5,7 @@
 
 use super::harvest::Harvest;
 use super::lines::{LineBuffer, TooLong};
+use super::pipe::{Pipe, Ready};
 use super::server::{Limits, Server, now};
 use super::session::{Close, Event, Session};
 use crate::work::job::{Candidate, Job};
@@ -14,7 +15,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, Permit};
 use tokio::sync::watch;
@@ -26,8 +27,6 @@ use tracing::warn;
 const TICK: Duration = Duration::from_secs(2);
 /// Bytes of answers that may wait for a miner that does not read them.
 const MOST_ANSWERS: usize = 16 * 1024;
-/// An output buffer larger than this is given back once it is written.
-const KEPT_OUTPUT: usize = 4 * 1024;
 /// Time and bytes granted for a last answer to arrive before the connection is cut.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
@@ -102,15 +101,28 @@ enum Wake<'s> {
     Writable,
 }
 
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
+impl From<io::Result<Ready>> for Wake<'_> {
+    fn from(ready: io::Result<Ready>) -> Self {
+        match ready {
+            Ok(Ready::Readable) => Self::Readable,
+            Ok(Ready::Writable) => Self::Writable,
+            Err(error) => Self::End(End::Socket(error)),
+        }
+    }
+}
+
 /// A connection and the session that is led on it.
 pub(super) struct Connection {
-    stream: TcpStream,
+    pipe: Pipe,
     remote: SocketAddr,
     session: Session,
     lines: LineBuffer,
-    /// What is being written, and how much of it has been.
-    output: Vec<u8>,
-    written: usize,
     harvest: Harvest,
     jobs: Option<Jobs>,
     work: Arc<dyn WorkSource>,
@@ -119,8 +131,6 @@ pub(super) struct Connection {
     /// When it connected, and when it last said something.
     began: Instant,
     heard: Instant,
-    /// When something was last written, while there is something to write.
-    wrote: Instant,
     first_byte_seen: bool,
 }
 
@@ -128,12 +138,10 @@ impl Connection {
     pub(super) fn new(stream: TcpStream, remote: SocketAddr, session: Session, server: &Server) -> Self {
         let began = Instant::now();
         Self {
-            stream,
+            pipe: Pipe::new(stream, began),
             remote,
             session,
             lines: LineBuffer::default(),
-            output: Vec::new(),
-            written: 0,
             harvest: Harvest::new(server.outbox.clone()),
             jobs: None,
             work: Arc::clone(&server.work),
@@ -141,7 +149,6 @@ impl Connection {
             limits: server.limits,
             began,
             heard: began,
-            wrote: began,
             first_byte_seen: false,
         }
     }
@@ -165,8 +172,8 @@ impl Connection {
             }
             _ => {}
         }
-        let Self { harvest, stream, .. } = self;
-        drop(stream);
+        let Self { harvest, pipe, .. } = self;
+        drop(pipe);
         harvest.finish().await;
         end
     }
@@ -206,7 +213,7 @@ impl Connection {
         shares: &'s mpsc::Sender<Candidate>,
         shutdown: &CancellationToken,
     ) -> Wake<'s> {
-        let interest = self.interest();
+        let reads = self.has_room();
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Wake::End(End::Shutdown),
@@ -216,17 +223,7 @@ impl Connection {
             }
             job = next_job(&mut self.jobs) => job.map_or(Wake::End(End::NoWork), Wake::Job),
             _ = tick.tick() => Wake::Tick,
-            wake = ready(&self.stream, interest) => wake,
-        }
-    }
-
-    /// What to wait for on the socket, if anything.
-    fn interest(&self) -> Option<Interest> {
-        let read = self.has_room().then_some(Interest::READABLE);
-        let write = (self.written < self.output.len()).then_some(Interest::WRITABLE);
-        match (read, write) {
-            (Some(read), Some(write)) => Some(read | write),
-            (read, write) => read.or(write),
+            ready = self.pipe.ready(reads) => ready.into(),
         }
     }
 
@@ -237,7 +234,7 @@ impl Connection {
 
     fn read(&mut self) -> Result<(), End> {
         let space = self.lines.space();
-        match self.stream.try_read_buf(space) {
+        match self.pipe.stream.try_read_buf(space) {
             Ok(0) => return Err(End::HungUp),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -284,7 +281,7 @@ impl Connection {
 
     /// What the miner said before it is sent away counts. At most one buffer full.
     async fn take_the_rest(&mut self) {
-        if timeout(LAST_LOOK, self.stream.readable()).await.is_ok() {
+        if timeout(LAST_LOOK, self.pipe.stream.readable()).await.is_ok() {
             let _ = self.read();
         }
         while let Ok(Some(line)) = self.lines.next() {
@@ -294,36 +291,11 @@ impl Connection {
         }
     }
 
-    /// Writes as much as the socket takes without waiting.
     fn write(&mut self) -> Result<(), End> {
-        loop {
-            if self.written == self.output.len() {
-                self.refill();
-                if self.output.is_empty() {
-                    return Ok(());
-                }
-            }
-            match self.stream.try_write(&self.output[self.written..]) {
-                Ok(bytes) => {
-                    self.written += bytes;
-                    self.wrote = Instant::now();
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(End::Socket(error)),
-            }
-        }
-    }
-
-    fn refill(&mut self) {
-        self.output.clear();
-        self.written = 0;
-        if self.output.capacity() > KEPT_OUTPUT {
-            self.output = Vec::new();
-        }
-        self.session.take_output(&mut self.output, now());
-        if !self.output.is_empty() {
-            self.wrote = Instant::now();
-        }
+        self.pipe.write(|out| {
+            self.session.take_output(out, now());
+            Ok(())
+        })
     }
 
     fn on_tick(&mut self) -> Result<(), End> {
@@ -335,7 +307,7 @@ impl Connection {
         if since(self.heard) >= self.limits.idle && self.has_room() {
             return Err(End::Idle);
         }
-        if self.written < self.output.len() && since(self.wrote) >= self.limits.stalled {
+        if self.pipe.stalled(now.instant) >= self.limits.stalled {
             return Err(End::Stalled);
         }
         match self.session.on_tick(now) {
@@ -347,22 +319,22 @@ impl Connection {
     /// Writes the last answers, and throws away what has come in since: closing with that unread would cut the line
     /// before they arrive.
     async fn say_farewell(&mut self) -> io::Result<()> {
-        let mut rest = self.output.split_off(self.written);
+        let mut rest = self.pipe.take_unwritten();
         self.session.take_output(&mut rest, now());
-        self.stream.write_all(&rest).await?;
-        self.stream.shutdown().await?;
+        self.pipe.stream.write_all(&rest).await?;
+        self.pipe.stream.shutdown().await?;
         let mut unread = vec![0; LINGER_BYTES.try_into().unwrap_or(usize::MAX)];
-        let _ = self.stream.try_read(&mut unread);
+        let _ = self.pipe.stream.try_read(&mut unread);
         Ok(())
     }
 
     /// Writes the last answers and waits for the miner to hang up, since cutting the line would throw them away.
     async fn say_last_words(&mut self) -> io::Result<()> {
-        let mut rest = self.output.split_off(self.written);
+        let mut rest = self.pipe.take_unwritten();
         self.session.take_output(&mut rest, now());
-        self.stream.write_all(&rest).await?;
-        self.stream.shutdown().await?;
-        let mut unread = (&mut self.stream).take(LINGER_BYTES);
+        self.pipe.stream.write_all(&rest).await?;
+        self.pipe.stream.shutdown().await?;
+        let mut unread = (&mut self.pipe.stream).take(LINGER_BYTES);
         tokio::io::copy(&mut unread, &mut tokio::io::sink()).await.map(drop)
     }
 }
@@ -383,17 +355,5 @@ async fn next_job(jobs: &mut Option<Jobs>) -> Option<Arc<Job>> {
         if let Some(job) = jobs.borrow_and_update().clone() {
             return Some(job);
         }
-    }
-}
-
-/// Waits until the socket can be read or written, whichever is wanted.
-async fn ready<'s>(stream: &TcpStream, interest: Option<Interest>) -> Wake<'s> {
-    let Some(interest) = interest else { return std::future::pending().await };
-    match stream.ready(interest).await {
-        Ok(ready) if interest.is_readable() && (ready.is_readable() || ready.is_read_closed()) => {
-            Wake::Readable
-        }
-        Ok(_) => Wake::Writable,
-        Err(error) => Wake::End(End::Socket(error)),
     }
 }

@@ -14,6 +14,7 @@ mod lines;
 pub mod memory;
 mod message;
 mod password;
+pub(crate) mod pipe;
 pub(crate) mod served;
 pub mod server;
 pub mod session;

@@ -9,6 +9,7 @@ use super::server::Server;
 use super::session::{Event, Session};
 use crate::stratum::connection::closed;
 use crate::stratum::harvest::Harvest;
+use crate::stratum::pipe::{Pipe, Ready};
 use crate::stratum::server::{Limits, now};
 use crate::work::job::{Candidate, Job};
 use crate::work::series::SeriesKey;
@@ -18,7 +19,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, Permit};
 use tokio::sync::watch;
@@ -29,8 +30,6 @@ use tokio_util::sync::CancellationToken;
 const TICK: Duration = Duration::from_secs(2);
 /// Bytes of answers that may wait for a miner that does not read them.
 const MOST_ANSWERS: usize = 16 * 1024;
-/// An output buffer larger than this is given back once it is written.
-const KEPT_OUTPUT: usize = 4 * 1024;
 /// Time and bytes granted for a last answer to arrive before the connection is cut.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
@@ -87,14 +86,27 @@ enum Wake<'s> {
     Writable,
 }
 
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
+impl From<io::Result<Ready>> for Wake<'_> {
+    fn from(ready: io::Result<Ready>) -> Self {
+        match ready {
+            Ok(Ready::Readable) => Self::Readable,
+            Ok(Ready::Writable) => Self::Writable,
+            Err(error) => Self::End(End::Socket(error)),
+        }
+    }
+}
+
 /// A connection and the session that is led on it.
 pub(super) struct Connection {
-    stream: TcpStream,
+    pipe: Pipe,
     session: Session,
     link: Link,
-    /// What is being written, and how much of it has been.
-    output: Vec<u8>,
-    written: usize,
     harvest: Harvest,
     /// The jobs of each series that a channel is open for.
     jobs: Vec<(SeriesKey, Jobs)>,
@@ -104,8 +116,6 @@ pub(super) struct Connection {
     /// When it connected, and when it last said something.
     began: Instant,
     heard: Instant,
-    /// When something was last written, while there is something to write.
-    wrote: Instant,
 }
 
 impl Connection {
@@ -113,11 +123,9 @@ impl Connection {
         let began = Instant::now();
         let authority: &Authority = &server.authority;
         Self {
-            stream,
+            pipe: Pipe::new(stream, began),
             session,
             link: Link::new(authority),
-            output: Vec::new(),
-            written: 0,
             harvest: Harvest::new(server.outbox.clone()),
             jobs: Vec::new(),
             work: Arc::clone(&server.work),
@@ -125,7 +133,6 @@ impl Connection {
             limits: server.limits,
             began,
             heard: began,
-            wrote: began,
         }
     }
 
@@ -138,8 +145,8 @@ impl Connection {
         if matches!(end, End::Refused | End::Shutdown | End::NoWork) {
             let _ = timeout(LINGER, self.say_last_words(&end)).await;
         }
-        let Self { harvest, stream, .. } = self;
-        drop(stream);
+        let Self { harvest, pipe, .. } = self;
+        drop(pipe);
         harvest.finish().await;
         end
     }
@@ -179,7 +186,7 @@ impl Connection {
         shares: &'s mpsc::Sender<Candidate>,
         shutdown: &CancellationToken,
     ) -> Wake<'s> {
-        let interest = self.interest();
+        let reads = self.has_room();
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Wake::End(End::Shutdown),
@@ -189,17 +196,7 @@ impl Connection {
             }
             job = next_job(&mut self.jobs) => job.map_or(Wake::End(End::NoWork), |(key, job)| Wake::Job(key, job)),
             _ = tick.tick() => Wake::Tick,
-            wake = ready(&self.stream, interest) => wake,
-        }
-    }
-
-    /// What to wait for on the socket, if anything.
-    fn interest(&self) -> Option<Interest> {
-        let read = self.has_room().then_some(Interest::READABLE);
-        let write = (self.written < self.output.len()).then_some(Interest::WRITABLE);
-        match (read, write) {
-            (Some(read), Some(write)) => Some(read | write),
-            (read, write) => read.or(write),
+            ready = self.pipe.ready(reads) => ready.into(),
         }
     }
 
@@ -209,7 +206,7 @@ impl Connection {
     }
 
     fn read(&mut self) -> Result<(), End> {
-        match self.stream.try_read_buf(self.link.space()) {
+        match self.pipe.stream.try_read_buf(self.link.space()) {
             Ok(0) => Err(End::HungUp),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
@@ -221,7 +218,7 @@ impl Connection {
     fn take_frames(&mut self) -> Result<(), End> {
         while self.has_room() {
             let now = now();
-            let Some(mut frame) = self.link.next(now.unix, &mut self.output).map_err(End::Link)? else {
+            let Some(mut frame) = self.link.next(now.unix, &mut self.pipe.output).map_err(End::Link)? else {
                 return Ok(());
             };
             self.heard = now.instant;
@@ -250,43 +247,8 @@ impl Connection {
         job
     }
 
-    /// Writes as much as the socket takes without waiting.
     fn write(&mut self) -> Result<(), End> {
-        loop {
-            if self.written == self.output.len() {
-                self.refill()?;
-                if self.output.is_empty() {
-                    return Ok(());
-                }
-            }
-            match self.stream.try_write(&self.output[self.written..]) {
-                Ok(bytes) => {
-                    self.written += bytes;
-                    self.wrote = Instant::now();
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(End::Socket(error)),
-            }
-        }
-    }
-
-    fn refill(&mut self) -> Result<(), End> {
-        self.output.clear();
-        self.written = 0;
-        if self.output.capacity() > KEPT_OUTPUT {
-            self.output = Vec::new();
-        }
-        self.compose()?;
-        if !self.output.is_empty() {
-            self.wrote = Instant::now();
-        }
-        Ok(())
-    }
-
-    fn compose(&mut self) -> Result<(), End> {
-        let mut frames = Vec::new();
-        self.session.take_output(&mut frames, now());
-        self.link.seal(&frames, &mut self.output).map_err(End::Link)
+        self.pipe.write(|out| compose(&mut self.session, &mut self.link, out))
     }
 
     fn on_tick(&mut self) -> Result<(), End> {
@@ -298,7 +260,7 @@ impl Connection {
         if since(self.heard) >= self.limits.idle && self.has_room() {
             return Err(End::Idle);
         }
-        if self.written < self.output.len() && since(self.wrote) >= self.limits.stalled {
+        if self.pipe.stalled(now.instant) >= self.limits.stalled {
             return Err(End::Stalled);
         }
         self.jobs.retain(|(key, _)| self.session.mines(*key));
@@ -309,19 +271,25 @@ impl Connection {
     /// Writes the last answers. One that is refused is then waited for to hang up, since cutting the line would throw
     /// them away.
     async fn say_last_words(&mut self, end: &End) -> io::Result<()> {
-        self.output.drain(..self.written);
-        self.written = 0;
+        let mut rest = self.pipe.take_unwritten();
         if self.link.is_open() {
-            self.compose().map_err(|_| ErrorKind::InvalidData)?;
+            compose(&mut self.session, &mut self.link, &mut rest).map_err(|_| ErrorKind::InvalidData)?;
         }
-        self.stream.write_all(&self.output).await?;
-        self.stream.shutdown().await?;
+        self.pipe.stream.write_all(&rest).await?;
+        self.pipe.stream.shutdown().await?;
         if matches!(end, End::Refused) {
-            let mut unread = (&mut self.stream).take(LINGER_BYTES);
+            let mut unread = (&mut self.pipe.stream).take(LINGER_BYTES);
             tokio::io::copy(&mut unread, &mut tokio::io::sink()).await?;
         }
         Ok(())
     }
+}
+
+/// Appends what the session has to say, sealed.
+fn compose(session: &mut Session, link: &mut Link, out: &mut Vec<u8>) -> Result<(), End> {
+    let mut frames = Vec::new();
+    session.take_output(&mut frames, now());
+    link.seal(&frames, out).map_err(End::Link)
 }
 
 /// The next job of any series; none when one will have no more.
@@ -337,17 +305,5 @@ async fn next_job(jobs: &mut [(SeriesKey, Jobs)]) -> Option<(SeriesKey, Arc<Job>
         if let Some(job) = jobs.borrow_and_update().clone() {
             return Some((*key, job));
         }
-    }
-}
-
-/// Waits until the socket can be read or written, whichever is wanted.
-async fn ready<'s>(stream: &TcpStream, interest: Option<Interest>) -> Wake<'s> {
-    let Some(interest) = interest else { return std::future::pending().await };
-    match stream.ready(interest).await {
-        Ok(ready) if interest.is_readable() && (ready.is_readable() || ready.is_read_closed()) => {
-            Wake::Readable
-        }
-        Ok(_) => Wake::Writable,
-        Err(error) => Wake::End(End::Socket(error)),
     }
 }
