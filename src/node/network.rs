@@ -1,6 +1,6 @@
 //! The node among others: the network, the logic that speaks over it, and the desk of found Bitcoin blocks.
 
-use super::Tasks;
+use super::tasks::Tasks;
 use crate::api::{NetworkPort, Token};
 use crate::bitcoin::client::{BitcoinClient, Lookup};
 use crate::chain::ChainHandle;

@@ -1,0 +1,175 @@
+//! The miners' doors: the listeners and servers of all protocols, and whether miners are let in.
+
+use super::random_u32;
+use super::tasks::Tasks;
+use crate::api::MinersPort;
+use crate::bitcoin::client::Health;
+use crate::config::Config;
+use crate::peers::driver::Footing;
+use crate::stratum::device::PayoutClasses;
+use crate::stratum::server::{self, Limits, Server};
+use crate::stratum::session::SessionConfig;
+use crate::stratum::sessions::Sessions;
+use crate::stratum_v2::authority::Authority;
+use crate::stratum_v2::{server as server_v2, session as session_v2};
+use crate::work::job::JobIds;
+use crate::work::outbox::Outbox;
+use crate::work::source::WorkSource;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tracing::{error, info};
+
+/// Miners at a time: connections of Stratum v1 and channels of Stratum V2.
+const MAX_SESSIONS: usize = 10_000;
+/// Connections of Stratum V2 at a time.
+const MAX_CONNECTIONS_V2: usize = 10_000;
+
+/// Where miners connect.
+pub(super) struct Listeners {
+    v1: Vec<TcpListener>,
+    v2: Vec<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds what the configuration names.
+    pub(super) fn bind(config: &Config) -> anyhow::Result<Self> {
+        let v1 = config.stratum.iter().map(|address| server::bind(*address)).collect::<Result<_, _>>()?;
+        let v2 =
+            config.stratum_v2.iter().map(|address| server_v2::bind(*address)).collect::<Result<_, _>>()?;
+        Ok(Self { v1, v2 })
+    }
+
+    /// The port of Stratum V2 that those who reach Stratum v1 reach too.
+    fn port_v2(&self, config: &Config) -> Option<u16> {
+        let all_local = config.stratum.iter().all(|address| address.ip().is_loopback());
+        let mut addresses = self.v2.iter().filter_map(|listener| listener.local_addr().ok());
+        addresses.find(|address| all_local || !address.ip().is_loopback()).map(|address| address.port())
+    }
+}
+
+/// What miners are served, and what becomes of what they find.
+pub(super) struct Service {
+    /// The payout classes that there are, smallest first.
+    pub(super) classes: Vec<u16>,
+    /// Where the ids of jobs come from.
+    pub(super) ids: Arc<JobIds>,
+    /// Where jobs come from.
+    pub(super) work: Arc<dyn WorkSource>,
+    /// Where found work goes.
+    pub(super) outbox: Outbox,
+    /// Whether miners are let in.
+    pub(super) open: watch::Receiver<bool>,
+}
+
+/// The servers of all protocols, before they run.
+pub(super) struct Servers {
+    v1: (Server, Vec<TcpListener>),
+    v2: Option<(server_v2::Server, Vec<TcpListener>)>,
+    /// The key that miners know this node by in Stratum V2; none where that is not wanted.
+    pub(super) authority: Option<Authority>,
+    /// What the interface tells of them.
+    pub(super) port: MinersPort,
+}
+
+impl Servers {
+    /// Needs the data folder for the key of Stratum V2.
+    pub(super) fn new(config: &Config, listeners: Listeners, service: Service) -> anyhow::Result<Self> {
+        let Service { classes, ids, work, outbox, open } = service;
+        let network = config.place.network();
+        let wanted = !listeners.v2.is_empty();
+        let authority = wanted.then(|| Authority::load(&config.place.authority_file())).transpose()?;
+        let sessions = Sessions::new(random_u32()?, MAX_SESSIONS);
+        let port_v2 = listeners.port_v2(config);
+        let addresses = |listeners: &[TcpListener]| -> Result<Vec<SocketAddr>, _> {
+            listeners.iter().map(TcpListener::local_addr).collect()
+        };
+        let for_count = sessions.clone();
+        let port = MinersPort {
+            stratum: addresses(&listeners.v1)?,
+            stratum_v2: addresses(&listeners.v2)?,
+            authority: authority.as_ref().map(ToString::to_string),
+            count: Arc::new(move || for_count.count() as u64),
+            serving: open.clone(),
+        };
+        let v2 = authority.clone().map(|authority| server_v2::Server {
+            config: Arc::new(session_v2::SessionConfig {
+                network,
+                default_owner: config.address,
+                standard_class: classes.last().copied().unwrap_or(1),
+                extended_class: classes.first().copied().unwrap_or(1),
+                ids: ids.clone(),
+            }),
+            authority,
+            work: work.clone(),
+            outbox: outbox.clone(),
+            open: open.clone(),
+            sessions: sessions.clone(),
+            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS_V2)),
+            limits: Limits::default(),
+        });
+        let classes = PayoutClasses::new(&classes, config.payout_class.clone());
+        let v1 = Server {
+            config: Arc::new(SessionConfig {
+                default_owner: config.address,
+                stratum_v2: port_v2,
+                ..SessionConfig::new(network, classes, ids)
+            }),
+            work,
+            outbox,
+            open,
+            sessions,
+            limits: Limits::default(),
+        };
+        Ok(Self { v1: (v1, listeners.v1), v2: v2.map(|v2| (v2, listeners.v2)), authority, port })
+    }
+
+    /// Serves miners from now on.
+    pub(super) fn spawn(self, tasks: &Tasks) {
+        let (v1, listeners) = self.v1;
+        tasks.spawn("stratum", v1.run(listeners, tasks.stop.child_token()));
+        if let Some((v2, listeners)) = self.v2 {
+            tasks.spawn("stratum-v2", v2.run(listeners, tasks.stop.child_token()));
+        }
+    }
+}
+
+/// Whether miners are let in: once the node is level with its peers, and not while no bitcoind has given anything to
+/// mine on for too long.
+pub(super) struct Doors {
+    /// How the bitcoinds do.
+    pub(super) health: watch::Receiver<Health>,
+    /// Where the node stands beside its peers.
+    pub(super) footing: watch::Receiver<Footing>,
+    /// Told to the servers.
+    pub(super) open: watch::Sender<bool>,
+}
+
+impl Doors {
+    /// Opens and closes them as it should be.
+    pub(super) async fn keep(mut self) {
+        loop {
+            let is_silent = self.health.borrow_and_update().miners_should_leave;
+            let is_ready = self.footing.borrow_and_update().ready;
+            let should = is_ready && !is_silent;
+            let changed = self.open.send_if_modified(|open| core::mem::replace(open, should) != should);
+            match (changed, is_silent) {
+                (true, true) => {
+                    error!("no bitcoind has answered for too long: miners are sent away until one does")
+                }
+                (true, false) => info!("miners are served"),
+                (false, _) => {}
+            }
+            // A node that mines alone has nobody who would tell.
+            let is_alone = self.footing.has_changed().is_err();
+            let news = tokio::select! {
+                changed = self.health.changed() => changed,
+                changed = self.footing.changed(), if !is_alone => changed,
+            };
+            if news.is_err() {
+                return;
+            }
+        }
+    }
+}
