@@ -166,9 +166,11 @@ impl Node {
         let neighbours = network::start(config, &chain, &bitcoin, &tasks)?;
         let network = neighbours.port.as_ref().map(|port| port.status.clone());
         let (open_sender, open) = watch::channel(neighbours.footing.borrow().ready);
+        let fee = miners::fee(config);
         let service = Service {
             classes: params.classes.clone(),
             ids: ids.clone(),
+            fee: fee.clone(),
             work: series.clone(),
             outbox: Outbox { blocks: finder.clone(), shares: candidate_sender },
             open: open.clone(),
@@ -189,6 +191,7 @@ impl Node {
             ids,
             salt: random_u32()?.to_le_bytes(),
             pace: options.pace,
+            fee,
         };
 
         let ports = api::Ports { network: neighbours.port, miners: Some(servers.port.clone()) };

@@ -1,6 +1,6 @@
 //! The part of the interface that is about miners: where they connect, and how many there are.
 
-use super::form::MinersForm;
+use super::form::{FeeForm, MinersForm};
 use super::server::{Shared, fault};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -24,6 +24,8 @@ pub struct MinersPort {
     pub count: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Whether they are let in.
     pub serving: watch::Receiver<bool>,
+    /// The operator's fee, if there is one.
+    pub fee: Option<FeeForm>,
 }
 
 impl fmt::Debug for MinersPort {
@@ -43,6 +45,7 @@ pub(super) fn miners() -> MethodRouter<Shared> {
             stratum: port.stratum.clone(),
             stratum_v2: port.stratum_v2.clone(),
             authority: port.authority.clone(),
+            fee: port.fee.clone(),
         })
         .into_response()
     })

@@ -124,6 +124,7 @@ fn config(args: &DemoArgs, params: ChainParams, data_dir: PathBuf) -> Config {
         stratum_v2: Vec::new(),
         address: None,
         payout_class: Default::default(),
+        fee: None,
         api: any,
         p2p: None,
         move_corrupt_store_aside: false,

@@ -5,6 +5,7 @@ use super::output::{OutputError, print, print_json};
 use crate::api::form::{MinersForm, TipForm};
 use crate::api::{self, Client, ClientError};
 use crate::config::Place;
+use crate::work::fee::percent;
 use clap::Args;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -74,13 +75,17 @@ fn text(Status { interface, chain, miners }: &Status) -> String {
     if !key.is_empty() {
         text += &format!("authority    {key}\n");
     }
+    if let Some(fee) = &miners.fee {
+        let part = percent(fee.per_10_000);
+        text += &format!("fee          {part} of others' work, for {}\n", fee.address);
+    }
     text + &format!("interface    http://{interface}\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::form::{BitcoinForm, Text, WindowForm};
+    use crate::api::form::{BitcoinForm, FeeForm, Text, WindowForm};
     use bitcoin::BlockHash;
     use bitcoin::hashes::Hash;
     use sharechain::share::ShareId;
@@ -105,6 +110,7 @@ mod tests {
             stratum: vec![port],
             stratum_v2: vec![port],
             authority: Some("9bX".into()),
+            fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
         };
         let mut status = Status { interface: port, chain, miners };
         let shown = text(&status);
@@ -115,14 +121,19 @@ mod tests {
             "stratum+tcp://127.0.0.1:1\n",
             "stratum2+tcp://127.0.0.1:1/9bX\n",
             "authority    9bX\n",
+            "fee          0.5 % of others' work, for bc1q\n",
             "http://127.0.0.1:1\n",
         ] {
             assert!(shown.contains(wanted), "{wanted:?} is not in:\n{shown}");
         }
-        status.miners = MinersForm { serving: false, stratum_v2: vec![], authority: None, ..status.miners };
+        status.miners =
+            MinersForm { serving: false, stratum_v2: vec![], authority: None, fee: None, ..status.miners };
         let shown = text(&status);
         assert!(
-            shown.contains("not let in now") && !shown.contains("authority") && !shown.contains("V2"),
+            shown.contains("not let in now")
+                && !shown.contains("authority")
+                && !shown.contains("V2")
+                && !shown.contains("fee"),
             "{shown}"
         );
     }

@@ -2,6 +2,7 @@
 //!
 //! Only shapes and help texts; what they mean together is checked in [`super::Config`].
 
+use super::fee::FeeRate;
 use super::value::{ListenAddr, LogFormat, NetworkName, PeerAddr, RpcUrl, Secret, ZmqUrl};
 use clap::Args;
 use std::path::PathBuf;
@@ -58,6 +59,12 @@ pub struct NodeArgs {
     /// Bitcoin address credited for miners whose user name is none
     #[arg(long, value_name = "ADDR", env = "COMMONWORK_ADDRESS")]
     pub address: Option<String>,
+    /// Part of the work of others' hardware, up to 10%, that is mined for an address of yours; miners are told [default: none]
+    #[arg(long, value_name = "PERCENT%", env = "COMMONWORK_FEE")]
+    pub fee: Option<FeeRate>,
+    /// The address that the fee is mined for [default: --address]
+    #[arg(long, value_name = "ADDR", env = "COMMONWORK_FEE_ADDRESS")]
+    pub fee_address: Option<String>,
     /// Where the node's own HTTP interface listens, on loopback [default: 127.0.0.1:3380]
     #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_API")]
     pub api: Option<ListenAddr>,

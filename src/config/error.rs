@@ -46,6 +46,17 @@ pub enum ConfigError {
     /// The address cannot be credited.
     #[error("--address: {0}")]
     Address(#[source] AddressError),
+    /// The fee's address cannot be credited.
+    #[error("--fee-address: {0}")]
+    FeeAddress(#[source] AddressError),
+    /// A fee for nobody.
+    #[error(
+        "--fee is mined for an address: give it with --fee-address ADDR, or one for everything with --address ADDR"
+    )]
+    FeeForNobody,
+    /// An address for no fee.
+    #[error("--fee-address says whom a fee is for, and there is none; give it with --fee, like --fee 0.5%")]
+    NoFee,
     /// The interface would be open to others.
     #[error(
         "--api {0}: the interface has no password and must stay on this machine; use 127.0.0.1 or [::1], and a tunnel such as ssh -L from elsewhere"

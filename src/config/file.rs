@@ -14,6 +14,8 @@
 //! | `no-stratum-v2` | `true` or `false` |
 //! | `address` | Bitcoin address credited for users whose name is none |
 //! | `payout-class` | a table: part of a mining program's name = the outputs of a coinbase that such devices hold |
+//! | `fee` | part of others' work that is mined for the operator, like `"0.5%"` |
+//! | `fee-address` | Bitcoin address that it is mined for |
 //! | `api` | loopback address of the node's own interface |
 //! | `listen` | address for other nodes to connect to, or a list of them |
 //! | `no-listen` | `true` or `false` |
@@ -27,6 +29,7 @@
 //!
 //! Relative paths are relative to the folder of the file.
 
+use super::fee::FeeRate;
 use super::toml_file::{self, FileError};
 use super::value::{ListenAddr, LogFormat, NetworkName, OneOrMore, PeerAddr, RpcUrl, Secret, ZmqUrl};
 use serde::Deserialize;
@@ -63,6 +66,10 @@ pub struct FileConfig {
     pub address: Option<String>,
     /// The outputs that devices hold, by parts of their programs' names.
     pub payout_class: BTreeMap<String, u16>,
+    /// The operator's fee.
+    pub fee: Option<FeeRate>,
+    /// Whom it is for.
+    pub fee_address: Option<String>,
     /// Where the node's interface listens.
     pub api: Option<ListenAddr>,
     /// Where other nodes connect.

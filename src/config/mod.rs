@@ -7,6 +7,7 @@ mod args;
 mod bitcoind;
 mod chain_file;
 mod error;
+mod fee;
 mod file;
 mod folder;
 mod peers;
@@ -17,6 +18,7 @@ pub use args::{NodeArgs, PlaceArgs};
 pub use bitcoind::{Bitcoind, CookieFrom, RpcAuth};
 pub use chain_file::preset;
 pub use error::ConfigError;
+pub use fee::{FeeConfig, FeeRate};
 pub use file::FileConfig;
 pub use peers::PeerConfig;
 pub use toml_file::{FileError, TextError};
@@ -95,6 +97,8 @@ pub struct Config {
     pub address: Option<Owner>,
     /// The outputs that devices hold, by parts of their programs' names; goes before what is built in.
     pub payout_class: BTreeMap<String, u16>,
+    /// The operator's fee; none where nothing is taken.
+    pub fee: Option<FeeConfig>,
     /// Where the node's interface listens: on loopback.
     pub api: SocketAddr,
     /// The network between nodes; none for a node that mines alone.
@@ -109,14 +113,14 @@ impl Config {
         let place = Place::new(place, file)?;
         let network = place.network();
         let address = node.address.as_ref().or(file.address.as_ref());
+        let address =
+            address.map(|text| parse_owner(text, network)).transpose().map_err(ConfigError::Address)?;
         Ok(Self {
             bitcoinds: bitcoind::resolve(node, file, network)?,
             stratum: listeners(&node.stratum, &file.stratum.0, ports::STRATUM),
             stratum_v2: listeners_v2(node, file),
-            address: address
-                .map(|text| parse_owner(text, network))
-                .transpose()
-                .map_err(ConfigError::Address)?,
+            address,
+            fee: fee::resolve(node, file, address, network)?,
             payout_class: file.payout_class.clone(),
             api: api(node, file)?,
             p2p: peers::resolve(node, file, network)?,

@@ -22,7 +22,7 @@ pub struct BadValue {
     wanted: &'static str,
 }
 
-fn bad(given: &str, wanted: &'static str) -> BadValue {
+pub(super) fn bad(given: &str, wanted: &'static str) -> BadValue {
     BadValue { given: given.chars().take(200).collect(), wanted }
 }
 

@@ -2,9 +2,11 @@
 
 use super::random_u32;
 use super::tasks::Tasks;
+use crate::address::address_of;
 use crate::api::MinersPort;
+use crate::api::form::FeeForm;
 use crate::bitcoin::client::Health;
-use crate::config::Config;
+use crate::config::{Config, FeeConfig};
 use crate::peers::driver::Footing;
 use crate::stratum::device::PayoutClasses;
 use crate::stratum::server::{self, Limits, Server};
@@ -12,6 +14,7 @@ use crate::stratum::session::SessionConfig;
 use crate::stratum::sessions::Sessions;
 use crate::stratum_v2::authority::Authority;
 use crate::stratum_v2::{server as server_v2, session as session_v2};
+use crate::work::fee::Fee;
 use crate::work::job::JobIds;
 use crate::work::outbox::Outbox;
 use crate::work::source::WorkSource;
@@ -55,6 +58,8 @@ pub(super) struct Service {
     pub(super) classes: Vec<u16>,
     /// Where the ids of jobs come from.
     pub(super) ids: Arc<JobIds>,
+    /// The operator's fee, if there is one.
+    pub(super) fee: Option<Fee>,
     /// Where jobs come from.
     pub(super) work: Arc<dyn WorkSource>,
     /// Where found work goes.
@@ -76,7 +81,7 @@ pub(super) struct Servers {
 impl Servers {
     /// Needs the data folder for the key of Stratum V2.
     pub(super) fn new(config: &Config, listeners: Listeners, service: Service) -> anyhow::Result<Self> {
-        let Service { classes, ids, work, outbox, open } = service;
+        let Service { classes, ids, fee, work, outbox, open } = service;
         let network = config.place.network();
         let wanted = !listeners.v2.is_empty();
         let authority = wanted.then(|| Authority::load(&config.place.authority_file())).transpose()?;
@@ -92,6 +97,10 @@ impl Servers {
             authority: authority.as_ref().map(ToString::to_string),
             count: Arc::new(move || for_count.count() as u64),
             serving: open.clone(),
+            fee: fee.as_ref().map(|fee| FeeForm {
+                per_10_000: fee.per_10_000(),
+                address: address_of(fee.owner(), network),
+            }),
         };
         let v2 = authority.clone().map(|authority| server_v2::Server {
             config: Arc::new(session_v2::SessionConfig {
@@ -100,6 +109,7 @@ impl Servers {
                 standard_class: classes.last().copied().unwrap_or(1),
                 extended_class: classes.first().copied().unwrap_or(1),
                 ids: ids.clone(),
+                fee: fee.clone(),
             }),
             authority,
             work: work.clone(),
@@ -114,6 +124,7 @@ impl Servers {
             config: Arc::new(SessionConfig {
                 default_owner: config.address,
                 stratum_v2: port_v2,
+                fee,
                 ..SessionConfig::new(network, classes, ids)
             }),
             work,
@@ -133,6 +144,15 @@ impl Servers {
             tasks.spawn("stratum-v2", v2.run(listeners, tasks.stop.child_token()));
         }
     }
+}
+
+/// The fee that a configuration asks for, said in the log.
+pub(super) fn fee(config: &Config) -> Option<Fee> {
+    let FeeConfig { rate, owner } = config.fee?;
+    let fee = Fee::new(rate.per_10_000(), owner, config.address);
+    let to = address_of(&owner, config.place.network());
+    info!("{fee} of the work of others' hardware is mined for {to}, as this node's fee; they are told");
+    Some(fee)
 }
 
 /// Whether miners are let in: once the node is level with its peers, and not while no bitcoind has given anything to

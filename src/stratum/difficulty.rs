@@ -79,6 +79,11 @@ impl Difficulty {
         f64::from(self.0 + 32).exp2()
     }
 
+    /// The same as a whole number.
+    pub fn work(self) -> u128 {
+        1 << u32::try_from(self.0 + 32).unwrap_or(0)
+    }
+
     fn shift(self) -> usize {
         usize::try_from(208 - self.0).unwrap_or(0)
     }
@@ -150,6 +155,7 @@ mod tests {
             prop_assert_eq!(Difficulty::at_most(number), Some(difficulty));
             prop_assert!(!difficulty.to_string().contains('e'));
             prop_assert!(difficulty.accepted_target() >= difficulty.target());
+            prop_assert_eq!(difficulty.work() as f64, difficulty.hashes());
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Reading order: [`session`] is what one miner says and hears, as a pure state machine, with [`submit`] its heart;
 //! [`difficulty`] and [`vardiff`] say how hard the work is, [`device`] how large a coinbase it may have. [`server`] has the sockets, [`crate::work::outbox`] takes what is found.
 
+pub(crate) mod account;
 mod configure;
 pub(crate) mod connection;
 pub mod device;

@@ -9,16 +9,18 @@ mod requests;
 
 pub use requests::EXTRANONCE2_SIZE;
 
+use super::account::Account;
 use super::device::PayoutClasses;
 use super::difficulty::Difficulty;
 use super::memory::LastDifficulties;
 use super::message::{self, Refusal};
 use super::password::Wishes;
-use super::served::{SeenShares, Served, ServedJobs};
+use super::served::{Served, ServedJobs};
 use super::stats::SessionStats;
 use super::submit::Found;
 use super::trouble::{FirstSubmits, Measure, Refusals, Trouble};
 use super::vardiff::Vardiff;
+use crate::work::fee::Fee;
 use crate::work::job::{Job, JobIds};
 use bitcoin::BlockHash;
 use sharechain::owner::Owner;
@@ -44,6 +46,8 @@ pub struct SessionConfig {
     pub ids: Arc<JobIds>,
     /// The port of this node's Stratum V2, whose standard channels suit devices of any size; none where there is none.
     pub stratum_v2: Option<u16>,
+    /// The operator's fee, if there is one.
+    pub fee: Option<Fee>,
     /// What is known of workers that were here before.
     pub memory: LastDifficulties,
 }
@@ -57,6 +61,7 @@ impl SessionConfig {
             classes,
             ids,
             stratum_v2: None,
+            fee: None,
             memory: LastDifficulties::default(),
         }
     }
@@ -121,7 +126,7 @@ pub struct Session {
     due: Due,
     announced: Option<Announced>,
     pub(super) jobs: ServedJobs,
-    pub(super) seen: SeenShares,
+    pub(super) account: Account,
     garbage: u8,
     first_submits: FirstSubmits,
     refusals: Refusals,
@@ -163,6 +168,7 @@ impl Session {
     /// A session that has not said anything yet. `extranonce1` is its own among all that are alive.
     pub fn new(config: Arc<SessionConfig>, stats: Arc<SessionStats>, extranonce1: [u8; 4], now: Now) -> Self {
         Self {
+            account: Account::new(config.fee.as_ref(), extranonce1),
             config,
             stats,
             extranonce1,
@@ -179,7 +185,6 @@ impl Session {
             due: Due::Nothing,
             announced: None,
             jobs: ServedJobs::default(),
-            seen: SeenShares::default(),
             garbage: 0,
             first_submits: FirstSubmits::default(),
             refusals: Refusals::default(),
@@ -216,7 +221,7 @@ impl Session {
 
     /// Takes the newest job.
     pub fn on_job(&mut self, job: Arc<Job>) {
-        self.job = Some(job);
+        self.job = Some(self.account.choose(job, self.vardiff.difficulty()));
         self.due = Due::New;
     }
 

@@ -3,10 +3,11 @@
 //! What the work is worth is found out first and does not depend on whether it is stale, repeated or misformed in
 //! what only the pool minds: a Bitcoin block is a Bitcoin block.
 
+use super::account::Account;
 use super::difficulty::Difficulty;
 use super::hex;
 use super::message::{Params, Refusal};
-use super::served::{SeenShares, Served};
+use super::served::Served;
 use super::session::{Now, Session};
 use crate::work::job::{Candidate, Job, JobId, Solution};
 use sharechain::params::MAX_HEADER_TIME_AHEAD;
@@ -107,12 +108,12 @@ pub(crate) enum Fault {
 }
 
 /// Judges a solution of a served job, in any protocol. `newest` is the job served last, `difficulty` what the hash is
-/// held against. What the work is worth does not depend on the fault found in it.
+/// held against. What the work is worth does not depend on the fault found in it. Without one it is counted.
 pub(crate) fn weigh(
     (served, solution): (&Served, &Solution),
     difficulty: Difficulty,
     newest: &Job,
-    seen: &mut SeenShares,
+    account: &mut Account,
     now: Now,
 ) -> (Found, Option<Fault>) {
     let job = &served.job;
@@ -120,7 +121,7 @@ pub(crate) fn weigh(
     let verdict = candidate.judge();
     let enough = difficulty.accepted_target().is_met_by(&candidate.id.0);
     let for_chain = verdict.share || verdict.share_block;
-    let repeated = (enough || for_chain) && !seen.insert(&candidate.id);
+    let repeated = (enough || for_chain) && !account.insert(&candidate.id);
     let height = |job: &Job| job.commitment().bitcoin_height.0;
     let latest = job.max_time().min(now.unix.saturating_add(MAX_HEADER_TIME_AHEAD));
     let fault = if solution.time < job.min_time() {
@@ -136,6 +137,9 @@ pub(crate) fn weigh(
     } else {
         None
     };
+    if fault.is_none() {
+        account.count(job, difficulty);
+    }
     (Found { candidate, verdict, repeated }, fault)
 }
 
@@ -148,7 +152,7 @@ pub(super) fn judge(session: &mut Session, submit: &Submit<'_>, now: Now) -> Res
     extranonce[4..].copy_from_slice(&submit.extranonce2);
     let solution = Solution { extranonce, version, time: submit.time, nonce: submit.nonce };
     let newest = session.job.as_ref().unwrap_or(&served.job);
-    let (found, fault) = weigh((served, &solution), served.difficulty, newest, &mut session.seen, now);
+    let (found, fault) = weigh((served, &solution), served.difficulty, newest, &mut session.account, now);
     let answer = match fault {
         _ if !version_allowed => Err(Refusal::BadParams(
             "The version bits are outside of the mask that mining.configure agreed on",

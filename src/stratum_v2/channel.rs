@@ -1,11 +1,13 @@
 //! One channel: what a connection holds of one miner. The counterpart of a session of Stratum v1.
 
+use crate::stratum::account::Account;
 use crate::stratum::difficulty::Difficulty;
-use crate::stratum::served::{SeenShares, ServedJobs};
+use crate::stratum::served::ServedJobs;
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Place;
 use crate::stratum::submit::{Fault, Found, weigh};
 use crate::stratum::vardiff::{SHARES_PER_MINUTE, Vardiff};
+use crate::work::fee::Fee;
 use crate::work::job::{Job, JobId, Solution};
 use crate::work::series::SeriesKey;
 use bitcoin::{BlockHash, CompactTarget};
@@ -125,19 +127,27 @@ pub(super) struct Channel {
     pub(super) due: Due,
     pub(super) tip: Option<Tip>,
     pub(super) jobs: ServedJobs,
-    seen: SeenShares,
+    account: Account,
     /// Times that a job was served again.
     again: u64,
     pub(super) unacknowledged: Unacknowledged,
 }
 
 impl Channel {
-    pub(super) fn new(kind: Kind, key: SeriesKey, group: u32, place: Place, vardiff: Vardiff) -> Self {
+    /// For a series and a group of channels.
+    pub(super) fn new(
+        kind: Kind,
+        (key, group): (SeriesKey, u32),
+        place: Place,
+        vardiff: Vardiff,
+        fee: Option<&Fee>,
+    ) -> Self {
         let told = vardiff.difficulty();
         Self {
             kind,
             key,
             group,
+            account: Account::new(fee, place.extranonce1()),
             number: place.extranonce1(),
             place: Some(place),
             vardiff,
@@ -147,10 +157,15 @@ impl Channel {
             due: Due::Nothing,
             tip: None,
             jobs: ServedJobs::default(),
-            seen: SeenShares::default(),
             again: 0,
             unacknowledged: Unacknowledged::default(),
         }
+    }
+
+    /// Takes the newest job of the series, to be announced.
+    pub(super) fn on_job(&mut self, job: Arc<Job>) {
+        self.job = Some(self.account.choose(job, self.vardiff.difficulty()));
+        self.due = Due::New;
     }
 
     /// The bytes of the extranonce that no other channel has: all of them in a standard channel.
@@ -232,7 +247,7 @@ impl Channel {
         // A target told later holds for some of the jobs told before it; the easier one is taken.
         let difficulty = served.difficulty.min(self.told);
         let newest = self.job.as_ref().unwrap_or(&served.job);
-        let (found, fault) = weigh((served, &solution), difficulty, newest, &mut self.seen, now);
+        let (found, fault) = weigh((served, &solution), difficulty, newest, &mut self.account, now);
         let answer = match fault {
             _ if (version ^ submit.version) & !ROLLABLE != 0 => Err(BAD_VERSION),
             Some(fault) => Err(code(fault)),

@@ -13,6 +13,7 @@ use crate::stratum::sessions::Sessions;
 use crate::stratum::submit::Found;
 use crate::stratum::user::owner_of;
 use crate::stratum::vardiff::Vardiff;
+use crate::work::fee::Fee;
 use crate::work::job::{Job, JobIds};
 use crate::work::series::SeriesKey;
 use binary_sv2::{B032Owned, Str0255, Str0255Owned};
@@ -70,6 +71,8 @@ pub struct SessionConfig {
     pub extended_class: u16,
     /// Where ids for jobs that are announced again come from; the builder of jobs uses the same.
     pub ids: Arc<JobIds>,
+    /// The operator's fee, if there is one.
+    pub fee: Option<Fee>,
 }
 
 impl SessionConfig {
@@ -176,8 +179,7 @@ impl Session {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         if let Some(job) = job {
             channel.limit(&job, now.instant);
-            channel.job = Some(job);
-            channel.due = Due::New;
+            channel.on_job(job);
         }
         channel.told = channel.vardiff.difficulty();
         let Ok(extranonce_prefix) = B032Owned::try_from(channel.prefix()) else { return };
@@ -209,8 +211,7 @@ impl Session {
     /// Takes the newest job of a series.
     pub fn on_job(&mut self, key: SeriesKey, job: &Arc<Job>) {
         for channel in self.channels.values_mut().filter(|channel| channel.key == key) {
-            channel.job = Some(Arc::clone(job));
-            channel.due = Due::New;
+            channel.on_job(Arc::clone(job));
         }
     }
 
@@ -279,9 +280,10 @@ impl Session {
                 .filter(|(_, channel)| channel.group == *group)
                 .map(|(id, channel)| (*id, channel))
                 .collect();
-            // The first job of a channel is its own.
+            // The first job of a channel is its own, and so is one that only some of them mine for the operator's fee.
             let all = members.iter().all(|(_, channel)| channel.due == Due::New && channel.tip.is_some());
-            if members.len() > 1 && all {
+            let newest = |(_, channel): &(u32, &mut Channel)| channel.job.as_ref().map(Arc::as_ptr);
+            if members.len() > 1 && all && members.windows(2).all(|two| newest(&two[0]) == newest(&two[1])) {
                 announce::group(out, *group, &mut members, now);
             }
         }
@@ -429,8 +431,9 @@ impl Session {
         let key = SeriesKey { owner, class: self.config.class(open.kind, &device.name) };
         let id = self.new_id();
         let group = self.group(key);
+        let channel = Channel::new(open.kind, (key, group), place, vardiff, self.config.fee.as_ref());
         self.opening.insert(id, (open.request, floor));
-        self.channels.insert(id, Channel::new(open.kind, key, group, place, vardiff));
+        self.channels.insert(id, channel);
         Ok((id, key))
     }
 

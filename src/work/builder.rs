@@ -3,6 +3,7 @@
 //! It waits for whatever changes work (a template, the chain, a new series, thirty seconds), asks the chain what
 //! jobs must say, and makes them with the functions that the chain checks with. It judges nothing.
 
+use super::fee::Fee;
 use super::headers::HeaderFeed;
 use super::job::JobIds;
 use super::maker::{Hashed, JobMaker, NoJob, Round};
@@ -55,6 +56,8 @@ pub struct Builder {
     pub salt: [u8; 4],
     /// When jobs are made again.
     pub pace: Pace,
+    /// The operator's fee, if there is one.
+    pub fee: Option<Fee>,
 }
 
 /// Why there are no jobs from a template.
@@ -181,12 +184,9 @@ impl Builder {
             draft,
         };
         memory.prev_block = Some(header.prev_block);
-        let series = self.series.live();
-        debug!(series = series.len(), height = %round.draft.height, bitcoin = %round.draft.context.height, "new jobs");
-        for (key, sender) in series {
-            let job = memory.maker.job(&round, key)?;
-            sender.send_replace(Some(Arc::new(job)));
-        }
+        let (height, bitcoin) = (round.draft.height, round.draft.context.height);
+        let count = self.series.renew(self.fee.as_ref(), |key| memory.maker.job(&round, key))?;
+        debug!(series = count, %height, %bitcoin, "new jobs");
         Ok(())
     }
 

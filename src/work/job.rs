@@ -117,6 +117,7 @@ pub struct Job {
     link: CoinbaseLink,
     branch: Vec<[u8; 32]>,
     notify: NotifyLine,
+    for_fee: Option<Arc<Self>>,
 }
 
 /// What a miner fills in.
@@ -171,7 +172,20 @@ impl Job {
             coinbase_prefix: parts.coinbase_prefix,
             link,
             branch: parts.branch,
+            for_fee: None,
         })
+    }
+
+    /// The same with another form of it that is mined for the operator's fee: of the same Bitcoin block, as new, and
+    /// different work.
+    #[must_use]
+    pub fn with_fee(self, for_fee: Arc<Self>) -> Self {
+        Self { for_fee: Some(for_fee), ..self }
+    }
+
+    /// The job that may be served in its place for the operator's fee. See [`super::fee`].
+    pub const fn for_fee(&self) -> Option<&Arc<Self>> {
+        self.for_fee.as_ref()
     }
 
     /// The id that the builder gave it. A session that serves it a second time, changed, gives it another.

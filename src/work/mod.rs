@@ -4,6 +4,7 @@
 //! an [`outbox::Outbox`].
 
 pub mod builder;
+pub mod fee;
 pub mod finder;
 pub mod headers;
 pub mod job;

@@ -1,9 +1,11 @@
 //! The jobs asked for: one series for each owner and payout class that somebody mines for.
 
+use super::fee::Fee;
 use super::job::Job;
 use super::source::WorkSource;
 use sharechain::owner::Owner;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
@@ -31,8 +33,34 @@ pub struct SeriesRegister {
 }
 
 impl SeriesRegister {
+    /// Gives every series a new job, and with it those that pay a fee another that is mined for the fee, which all
+    /// series of a class share. The number of series.
+    pub fn renew<E>(
+        &self,
+        fee: Option<&Fee>,
+        mut make: impl FnMut(SeriesKey) -> Result<Job, E>,
+    ) -> Result<usize, E> {
+        let mut for_fee: BTreeMap<u16, Arc<Job>> = BTreeMap::new();
+        let live = self.live();
+        for (key, sender) in &live {
+            let mut job = make(*key)?;
+            if let Some(fee) = fee.filter(|fee| fee.is_paid_by(&key.owner)) {
+                let other = match for_fee.entry(key.class) {
+                    Entry::Occupied(made) => Arc::clone(made.get()),
+                    Entry::Vacant(place) => {
+                        let job = make(SeriesKey { owner: *fee.owner(), ..*key })?;
+                        Arc::clone(place.insert(Arc::new(job)))
+                    }
+                };
+                job = job.with_fee(other);
+            }
+            sender.send_replace(Some(Arc::new(job)));
+        }
+        Ok(live.len())
+    }
+
     /// The series that somebody still listens to; the others are forgotten.
-    pub fn live(&self) -> Vec<(SeriesKey, JobSender)> {
+    fn live(&self) -> Vec<(SeriesKey, JobSender)> {
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         series.retain(|_, sender| sender.receiver_count() > 0);
         series.iter().map(|(key, sender)| (*key, sender.clone())).collect()
@@ -62,5 +90,35 @@ impl WorkSource for SeriesRegister {
             self.asked.notify_one();
         }
         receiver
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_jobs::{JobMaker, owner};
+
+    fn make(next: &mut u32, key: SeriesKey) -> Result<Job, ()> {
+        *next += 1;
+        Ok(JobMaker { id: *next, owner: key.owner, ..JobMaker::default() }.job())
+    }
+
+    #[test]
+    fn those_who_pay_a_fee_share_its_jobs_and_the_others_have_none() {
+        let register = SeriesRegister::default();
+        let of = |n, class| register.subscribe(owner(n), class);
+        let series = [of(1, 11), of(2, 11), of(3, 11), of(1, 38), of(9, 11)];
+        let fee = Fee::new(50, owner(9), Some(owner(3)));
+        let mut next = 0;
+        assert_eq!(register.renew(Some(&fee), |key| make(&mut next, key)), Ok(5));
+        assert_eq!(next, 7, "each series has one of its own, the fee one for each class");
+        let newest = |n: usize| series[n].borrow().clone().expect("a job");
+        let for_fee = |n| newest(n).for_fee().cloned();
+        assert_eq!(for_fee(0).map(|job| *job.owner()), Some(owner(9)));
+        assert_eq!(for_fee(0).map(|job| job.id()), for_fee(1).map(|job| job.id()));
+        assert_ne!(for_fee(0).map(|job| job.id()), for_fee(3).map(|job| job.id()), "another class");
+        assert!(for_fee(2).is_none() && for_fee(4).is_none(), "the operator's own");
+        assert_eq!(register.renew(None, |key| make(&mut next, key)), Ok(5));
+        assert!(for_fee(0).is_none());
     }
 }

@@ -4,7 +4,7 @@ mod network;
 
 use crate::support::rig::{Rig, Want, Work};
 use commonwork::api::export::{EndLine, Line};
-use commonwork::api::form::{OutputKind, PlaceForm};
+use commonwork::api::form::{FeeForm, OutputKind, PlaceForm};
 use commonwork::api::{Client, ClientError, MinersPort, Opened, Ports, serve};
 use sharechain::share::ShareId;
 use std::net::SocketAddr;
@@ -201,6 +201,7 @@ async fn where_miners_connect_is_told_where_there_are_any() {
         authority: Some("9bX".into()),
         count: Arc::new(|| 7),
         serving,
+        fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
     };
     let ports = Ports { miners: Some(port), ..Ports::default() };
     let stop = CancellationToken::new();
@@ -208,6 +209,7 @@ async fn where_miners_connect_is_told_where_there_are_any() {
     let told = Client::new(address).miners().await.expect("an answer");
     assert_eq!((told.serving, told.count, told.stratum), (true, 7, vec![address]));
     assert_eq!((told.authority.as_deref(), told.stratum_v2.len()), (Some("9bX"), 0));
+    assert_eq!(told.fee, Some(FeeForm { per_10_000: 50, address: "bc1q".into() }));
     stop.cancel();
 
     let (without, _stop) = serve_rig(Rig::new()).await;

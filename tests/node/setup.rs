@@ -150,6 +150,7 @@ impl TestNode {
             stratum_v2: vec![any_port],
             address: None,
             payout_class: Default::default(),
+            fee: None,
             api: any_port,
             p2p,
             move_corrupt_store_aside: false,

@@ -115,6 +115,7 @@ impl Setup {
             standard_class: 360,
             extended_class: 11,
             ids: Arc::new(JobIds::starting_at(0x8000_0000)),
+            fee: None,
         };
         let server = Server {
             config: Arc::new(config),

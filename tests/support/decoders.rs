@@ -98,6 +98,7 @@ fn stratum_v2_frames(bytes: &[u8]) {
         standard_class: 360,
         extended_class: 11,
         ids: Arc::new(JobIds::starting_at(0x100)),
+        fee: None,
     };
     let now = Now { instant: Instant::now(), unix: MADE_AT };
     let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));

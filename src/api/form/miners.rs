@@ -16,4 +16,15 @@ pub struct MinersForm {
     pub stratum_v2: Vec<SocketAddr>,
     /// The public key that miners know this node by in Stratum V2, as they take it.
     pub authority: Option<String>,
+    /// What of their work is mined for the operator; none where nothing is.
+    pub fee: Option<FeeForm>,
+}
+
+/// The operator's fee.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeeForm {
+    /// Ten thousandths of the work of all hardware that is not the operator's.
+    pub per_10_000: u16,
+    /// Whom that is mined for.
+    pub address: String,
 }

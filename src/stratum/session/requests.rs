@@ -1,6 +1,7 @@
 //! What each method of Stratum does.
 
 use super::{Event, Now, Session, Worker};
+use crate::address::address_of;
 use crate::stratum::configure::configure;
 use crate::stratum::difficulty::Difficulty;
 use crate::stratum::hex;
@@ -11,6 +12,7 @@ use crate::stratum::trouble::Trouble;
 use crate::stratum::user::{UserError, owner_of};
 use crate::stratum::vardiff::Vardiff;
 use primitive_types::U256;
+use sharechain::owner::Owner;
 use sharechain::target::Target;
 
 /// Bytes that the miner counts in the extranonce.
@@ -214,9 +216,22 @@ impl Session {
                 self.vardiff.set_floor(floor, now.instant);
             }
         }
+        let owner = worker.owner;
         match self.config.classes.choose(&self.user_agent, worker.wishes.outputs) {
-            Ok(class) => Some(Event::Ready { owner: worker.owner, class }),
+            Ok(class) => {
+                self.tell_of_fee(owner);
+                Some(Event::Ready { owner, class })
+            }
             Err(too_small) => Some(self.tell(Trouble::TooSmall(too_small, self.config.stratum_v2))),
+        }
+    }
+
+    /// Who pays a fee shall know it.
+    fn tell_of_fee(&mut self, owner: Owner) {
+        if let Some(fee) = self.config.fee.as_ref().filter(|fee| fee.is_paid_by(&owner)) {
+            let to = address_of(fee.owner(), self.config.network);
+            let text = format!("This node takes a fee: {fee} of your work is mined for {to}.");
+            message::write_notice(&mut self.notices, "client.show_message", Some(&text));
         }
     }
 

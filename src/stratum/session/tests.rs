@@ -1,6 +1,7 @@
 //! What a session says to scripts of lines: transcripts, orders, error codes, and what it passes on.
 
 mod devices;
+mod fee;
 
 use super::*;
 use crate::stratum::served::MAX_AGE;

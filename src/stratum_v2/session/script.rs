@@ -52,12 +52,17 @@ pub(super) fn split(mut bytes: &[u8]) -> Vec<Said> {
 
 impl Script {
     pub(super) fn new() -> Self {
+        Self::with_fee(None)
+    }
+
+    pub(super) fn with_fee(fee: Option<Fee>) -> Self {
         let config = SessionConfig {
             network: Network::Main,
             default_owner: Some(owner(1)),
             standard_class: 360,
             extended_class: 11,
             ids: Arc::new(JobIds::starting_at(0x7000_0000)),
+            fee,
         };
         let places = Sessions::new(0xabcd, 1_000);
         let session = Session::new(Arc::new(config), places, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));

@@ -1,5 +1,7 @@
 //! What a connection says and hears, message by message: channels, jobs, targets, codes, and what is passed on.
 
+mod fee;
+
 use super::script::{Said, Script, accepted, header_hash, header_job, le, opened, refused, split, standard};
 use super::*;
 use crate::test_jobs::{JobMaker, MADE_AT, owner, target};
