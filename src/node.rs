@@ -25,6 +25,7 @@
 mod miners;
 mod network;
 mod tasks;
+mod tls;
 mod upstreams;
 
 pub use upstreams::upstreams;

@@ -4,6 +4,8 @@ use sharechain::params::Network;
 
 /// Stratum v1, for mining devices.
 pub const STRATUM: u16 = 3333;
+/// Stratum v1 over TLS, for mining devices: where other pools have it too.
+pub const STRATUM_TLS: u16 = 4333;
 /// Stratum V2, for mining devices: the port of the specification's example.
 pub const STRATUM_V2: u16 = 34254;
 /// The node's own HTTP interface, on loopback.

@@ -16,6 +16,10 @@ use tokio::sync::watch;
 pub struct MinersPort {
     /// Where Stratum v1 listens.
     pub stratum: Vec<SocketAddr>,
+    /// Where Stratum v1 listens over TLS.
+    pub stratum_tls: Vec<SocketAddr>,
+    /// The SHA-256 fingerprint of the certificate that is shown there.
+    pub fingerprint: Option<String>,
     /// Where Stratum V2 listens.
     pub stratum_v2: Vec<SocketAddr>,
     /// The key that miners know this node by in Stratum V2.
@@ -43,6 +47,8 @@ pub(super) fn miners() -> MethodRouter<Shared> {
             serving: *port.serving.borrow(),
             count: (port.count)(),
             stratum: port.stratum.clone(),
+            stratum_tls: port.stratum_tls.clone(),
+            fingerprint: port.fingerprint.clone(),
             stratum_v2: port.stratum_v2.clone(),
             authority: port.authority.clone(),
             fee: port.fee.clone(),

@@ -121,6 +121,7 @@ fn config(args: &DemoArgs, params: ChainParams, data_dir: PathBuf) -> Config {
         place: Place { params, data_dir, log_format: Default::default() },
         bitcoinds: Vec::new(),
         stratum: vec![stratum],
+        stratum_tls: None,
         stratum_v2: Vec::new(),
         address: None,
         payout_class: Default::default(),

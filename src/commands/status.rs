@@ -68,6 +68,12 @@ fn text(Status { interface, chain, miners }: &Status) -> String {
     for address in &miners.stratum {
         text += &format!("Stratum      stratum+tcp://{address}\n");
     }
+    for address in &miners.stratum_tls {
+        text += &format!("over TLS     stratum+tls://{address}\n");
+    }
+    if let Some(fingerprint) = &miners.fingerprint {
+        text += &format!("certificate  {fingerprint} (SHA-256)\n");
+    }
     let key = miners.authority.as_deref().unwrap_or_default();
     for address in &miners.stratum_v2 {
         text += &format!("Stratum V2   stratum2+tcp://{address}/{key}\n");
@@ -91,7 +97,7 @@ mod tests {
     use sharechain::share::ShareId;
 
     #[test]
-    fn the_authority_key_is_shown_where_there_is_one() {
+    fn what_devices_are_to_trust_is_shown_where_there_is_any() {
         let port: SocketAddr = "127.0.0.1:1".parse().expect("an address");
         let chain = TipForm {
             chain_id: Text(ShareId([0; 32])),
@@ -108,6 +114,8 @@ mod tests {
             serving: true,
             count: 3,
             stratum: vec![port],
+            stratum_tls: vec![port],
+            fingerprint: Some("AB:CD".into()),
             stratum_v2: vec![port],
             authority: Some("9bX".into()),
             fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
@@ -119,6 +127,8 @@ mod tests {
             "height 7, 00",
             "3, served\n",
             "stratum+tcp://127.0.0.1:1\n",
+            "stratum+tls://127.0.0.1:1\n",
+            "certificate  AB:CD (SHA-256)\n",
             "stratum2+tcp://127.0.0.1:1/9bX\n",
             "authority    9bX\n",
             "fee          0.5 % of others' work, for bc1q\n",
@@ -126,15 +136,19 @@ mod tests {
         ] {
             assert!(shown.contains(wanted), "{wanted:?} is not in:\n{shown}");
         }
-        status.miners =
-            MinersForm { serving: false, stratum_v2: vec![], authority: None, fee: None, ..status.miners };
+        status.miners = MinersForm {
+            serving: false,
+            stratum_tls: vec![],
+            fingerprint: None,
+            stratum_v2: vec![],
+            authority: None,
+            fee: None,
+            ..status.miners
+        };
         let shown = text(&status);
-        assert!(
-            shown.contains("not let in now")
-                && !shown.contains("authority")
-                && !shown.contains("V2")
-                && !shown.contains("fee"),
-            "{shown}"
-        );
+        assert!(shown.contains("not let in now"), "{shown}");
+        for unwanted in ["TLS", "certificate", "authority", "V2", "fee"] {
+            assert!(!shown.contains(unwanted), "{unwanted:?} is in:\n{shown}");
+        }
     }
 }

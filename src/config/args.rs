@@ -50,6 +50,15 @@ pub struct NodeArgs {
     /// Where Stratum listens; 0.0.0.0:3333 admits devices on the network; may be given again [default: 127.0.0.1:3333]
     #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_STRATUM", value_delimiter = ',')]
     pub stratum: Vec<ListenAddr>,
+    /// Where Stratum listens for devices that speak TLS; may be given again [default: nowhere]
+    #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_STRATUM_TLS", value_delimiter = ',')]
+    pub stratum_tls: Vec<ListenAddr>,
+    /// The certificate for TLS (PEM) [default: a self-made one in the data folder]
+    #[arg(long, value_name = "FILE", env = "COMMONWORK_TLS_CERTIFICATE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", env = "COMMONWORK_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
     /// Where Stratum V2 listens; 0.0.0.0 admits devices on the network; may be given again [default: 127.0.0.1:34254]
     #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_STRATUM_V2", value_delimiter = ',')]
     pub stratum_v2: Vec<ListenAddr>,

@@ -70,6 +70,14 @@ pub enum ConfigError {
         "--external {0}: others reach this node at one address and port, so give that, like 192.0.2.1:3338"
     )]
     External(SocketAddr),
+    /// Only one of certificate and key.
+    #[error("--tls-certificate and --tls-key go together; {0} is missing")]
+    HalfCertificate(&'static str),
+    /// A certificate for nothing.
+    #[error(
+        "--tls-certificate is for --stratum-tls, which is not given; say where to listen with --stratum-tls ADDR:PORT"
+    )]
+    CertificateForNothing,
     /// Cookies and passwords at once.
     #[error(
         "--rpc-cookie and --rpc-user/--rpc-password were both given; bitcoind takes one of them, so leave the other out"

@@ -10,7 +10,8 @@
 //! | `rpc-user`, `rpc-password` | the same, instead of cookies |
 //! | `zmq` | `tcp://HOST:PORT` of the first bitcoind, or a list with one for each |
 //! | `stratum` | address to listen on, or a list of them |
-//! | `stratum-v2` | the same |
+//! | `stratum-tls`, `stratum-v2` | the same |
+//! | `tls-certificate`, `tls-key` | files in PEM |
 //! | `no-stratum-v2` | `true` or `false` |
 //! | `address` | Bitcoin address credited for users whose name is none |
 //! | `payout-class` | a table: part of a mining program's name = the outputs of a coinbase that such devices hold |
@@ -58,6 +59,12 @@ pub struct FileConfig {
     pub zmq: OneOrMore<ZmqUrl>,
     /// Where Stratum listens.
     pub stratum: OneOrMore<ListenAddr>,
+    /// Where Stratum listens over TLS.
+    pub stratum_tls: OneOrMore<ListenAddr>,
+    /// The certificate for TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key.
+    pub tls_key: Option<PathBuf>,
     /// Where Stratum V2 listens.
     pub stratum_v2: OneOrMore<ListenAddr>,
     /// Whether there is no Stratum V2.
@@ -101,7 +108,9 @@ impl FileConfig {
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let mut config: Self = toml_file::read(path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let paths = config.data_dir.iter_mut().chain(config.chain.iter_mut()).chain(&mut config.rpc_cookie.0);
+        let tls = [&mut config.tls_certificate, &mut config.tls_key];
+        let single = [&mut config.data_dir, &mut config.chain].into_iter().chain(tls).flatten();
+        let paths = single.chain(&mut config.rpc_cookie.0);
         // Joining an absolute path gives that path.
         paths.for_each(|path| *path = folder.join(&path));
         Ok(config)
@@ -118,7 +127,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("commonwork.toml");
         let text = "network = 'signet'\nbitcoind = 'http://a:1'\nrpc-cookie = ['/x', 'y']\nzmq = ['tcp://a:1']\n\
-                    data-dir = 'data'\nlog-format = 'json'\nmove-corrupt-store-aside = true\n\
+                    data-dir = 'data'\ntls-key = 'k.pem'\nlog-format = 'json'\nmove-corrupt-store-aside = true\n\
                     payout-class = { 'My Miner/' = 38, nerd = 0 }";
         fs::write(&path, text).expect("written");
         let config = FileConfig::read(&path).expect("right");
@@ -126,6 +135,7 @@ mod tests {
         assert_eq!(config.bitcoind.0, ["http://a:1".parse().expect("a URL")]);
         assert_eq!(config.rpc_cookie.0, [PathBuf::from("/x"), folder.path().join("y")]);
         assert_eq!(config.data_dir, Some(folder.path().join("data")));
+        assert_eq!(config.tls_key, Some(folder.path().join("k.pem")));
         let classes: Vec<_> = config.payout_class.iter().map(|(name, n)| (name.as_str(), *n)).collect();
         assert_eq!(classes, [("My Miner/", 38), ("nerd", 0)]);
         assert_eq!((config.log_format, config.move_corrupt_store_aside), (Some(LogFormat::Json), Some(true)));

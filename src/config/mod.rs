@@ -11,6 +11,7 @@ mod fee;
 mod file;
 mod folder;
 mod peers;
+mod tls;
 mod toml_file;
 mod value;
 
@@ -21,6 +22,7 @@ pub use error::ConfigError;
 pub use fee::{FeeConfig, FeeRate};
 pub use file::FileConfig;
 pub use peers::PeerConfig;
+pub use tls::TlsConfig;
 pub use toml_file::{FileError, TextError};
 pub use value::{
     BadValue, ListenAddr, LogFormat, NetworkName, OneOrMore, PeerAddr, RpcUrl, Secret, ZmqUrl, zmq_advice,
@@ -71,6 +73,11 @@ impl Place {
         self.data_dir.join("sharechain")
     }
 
+    /// The self-made certificate of Stratum over TLS, and its key.
+    pub fn tls_files(&self) -> (PathBuf, PathBuf) {
+        (self.data_dir.join("stratum-tls-certificate.pem"), self.data_dir.join("stratum-tls-key.pem"))
+    }
+
     /// The key that miners know this node by in Stratum V2.
     pub fn authority_file(&self) -> PathBuf {
         self.data_dir.join("stratum-v2-authority")
@@ -91,6 +98,8 @@ pub struct Config {
     pub bitcoinds: Vec<Bitcoind>,
     /// Where Stratum listens, at least one.
     pub stratum: Vec<SocketAddr>,
+    /// Stratum over TLS; none where it is not wanted.
+    pub stratum_tls: Option<TlsConfig>,
     /// Where Stratum V2 listens; nowhere if it is not wanted.
     pub stratum_v2: Vec<SocketAddr>,
     /// Who is credited for users whose name is no address.
@@ -118,6 +127,7 @@ impl Config {
         Ok(Self {
             bitcoinds: bitcoind::resolve(node, file, network)?,
             stratum: listeners(&node.stratum, &file.stratum.0, ports::STRATUM),
+            stratum_tls: tls::resolve(node, file)?,
             stratum_v2: listeners_v2(node, file),
             address,
             fee: fee::resolve(node, file, address, network)?,

@@ -45,6 +45,7 @@ fn with_nothing_said_it_is_this_machines_bitcoind_on_main() {
     );
     assert_eq!(auths(&config), ["default cookie"]);
     assert_eq!(config.stratum, ["127.0.0.1:3333".parse().expect("an address")]);
+    assert_eq!(config.stratum_tls, None);
     assert_eq!(config.stratum_v2, ["127.0.0.1:34254".parse().expect("an address")]);
     assert_eq!(config.api, "127.0.0.1:3380".parse().expect("an address"));
     assert_eq!((config.address, config.move_corrupt_store_aside), (None, false));
@@ -195,6 +196,22 @@ fn stratum_v2_listens_on_loopback_where_told_or_not_at_all() {
     assert!(listen("--no-stratum-v2", "stratum-v2 = '0.0.0.0'").is_empty());
     assert!(listen("", "no-stratum-v2 = true").is_empty());
     assert_eq!(listen("--stratum-v2 10.0.0.1", "no-stratum-v2 = true"), ["10.0.0.1:34254"]);
+}
+
+#[test]
+fn tls_is_there_where_told_with_the_files_that_are_given() {
+    let tls = |line: &str, file: &str| config(line, file).expect("right").stratum_tls.expect("wanted");
+    let plain = tls("", "stratum-tls = '0.0.0.0'");
+    assert_eq!((plain.listen, plain.files), (vec!["0.0.0.0:4333".parse().expect("an address")], None));
+    let both = tls(
+        "--stratum-tls 10.0.0.1:5 --tls-key k",
+        "stratum-tls = '::1'\ntls-certificate = '/c'\ntls-key = 'x'",
+    );
+    assert_eq!(both.listen, ["10.0.0.1:5".parse().expect("an address")]);
+    assert_eq!(both.files, Some(("/c".into(), "k".into())));
+    assert!(error("--stratum-tls ::1 --tls-key k", "").contains("--tls-certificate is missing"));
+    assert!(error("--stratum-tls ::1", "tls-certificate = 'c'").contains("--tls-key is missing"));
+    assert!(error("--tls-certificate c --tls-key k", "").contains("--stratum-tls ADDR:PORT"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The miners' doors: the listeners and servers of all protocols, and whether miners are let in.
 
-use super::random_u32;
 use super::tasks::Tasks;
+use super::{random_u32, tls};
 use crate::address::address_of;
 use crate::api::MinersPort;
 use crate::api::form::FeeForm;
@@ -9,7 +9,7 @@ use crate::bitcoin::client::Health;
 use crate::config::{Config, FeeConfig};
 use crate::peers::driver::Footing;
 use crate::stratum::device::PayoutClasses;
-use crate::stratum::server::{self, Limits, Server};
+use crate::stratum::server::{Limits, Port, Server};
 use crate::stratum::session::SessionConfig;
 use crate::stratum::sessions::Sessions;
 use crate::stratum_v2::authority::Authority;
@@ -31,14 +31,14 @@ const MAX_CONNECTIONS_V2: usize = 10_000;
 
 /// Where miners connect.
 pub(super) struct Listeners {
-    v1: Vec<TcpListener>,
+    v1: Vec<Port>,
     v2: Vec<TcpListener>,
 }
 
 impl Listeners {
     /// Binds what the configuration names.
     pub(super) fn bind(config: &Config) -> anyhow::Result<Self> {
-        let v1 = config.stratum.iter().map(|address| server::bind(*address)).collect::<Result<_, _>>()?;
+        let v1 = config.stratum.iter().map(|address| Port::plain(*address)).collect::<Result<_, _>>()?;
         let v2 =
             config.stratum_v2.iter().map(|address| server_v2::bind(*address)).collect::<Result<_, _>>()?;
         Ok(Self { v1, v2 })
@@ -70,7 +70,7 @@ pub(super) struct Service {
 
 /// The servers of all protocols, before they run.
 pub(super) struct Servers {
-    v1: (Server, Vec<TcpListener>),
+    v1: (Server, Vec<Port>),
     v2: Option<(server_v2::Server, Vec<TcpListener>)>,
     /// The key that miners know this node by in Stratum V2; none where that is not wanted.
     pub(super) authority: Option<Authority>,
@@ -79,21 +79,23 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// Needs the data folder for the key of Stratum V2.
-    pub(super) fn new(config: &Config, listeners: Listeners, service: Service) -> anyhow::Result<Self> {
+    /// Needs the data folder for the key of Stratum V2 and the certificate.
+    pub(super) fn new(config: &Config, mut listeners: Listeners, service: Service) -> anyhow::Result<Self> {
         let Service { classes, ids, fee, work, outbox, open } = service;
         let network = config.place.network();
         let wanted = !listeners.v2.is_empty();
         let authority = wanted.then(|| Authority::load(&config.place.authority_file())).transpose()?;
         let sessions = Sessions::new(random_u32()?, MAX_SESSIONS);
         let port_v2 = listeners.port_v2(config);
-        let addresses = |listeners: &[TcpListener]| -> Result<Vec<SocketAddr>, _> {
-            listeners.iter().map(TcpListener::local_addr).collect()
-        };
+        let (identity, tls_ports) = tls::open(config)?;
+        let addresses =
+            |ports: &[Port]| -> Result<Vec<SocketAddr>, _> { ports.iter().map(Port::local_addr).collect() };
         let for_count = sessions.clone();
         let port = MinersPort {
             stratum: addresses(&listeners.v1)?,
-            stratum_v2: addresses(&listeners.v2)?,
+            stratum_tls: addresses(&tls_ports)?,
+            fingerprint: identity.as_ref().map(ToString::to_string),
+            stratum_v2: listeners.v2.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?,
             authority: authority.as_ref().map(ToString::to_string),
             count: Arc::new(move || for_count.count() as u64),
             serving: open.clone(),
@@ -102,6 +104,7 @@ impl Servers {
                 address: address_of(fee.owner(), network),
             }),
         };
+        listeners.v1.extend(tls_ports);
         let v2 = authority.clone().map(|authority| server_v2::Server {
             config: Arc::new(session_v2::SessionConfig {
                 network,

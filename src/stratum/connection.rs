@@ -8,6 +8,7 @@ use super::lines::{LineBuffer, TooLong};
 use super::pipe::{Pipe, Ready};
 use super::server::{Limits, Server, now};
 use super::session::{Close, Event, Session};
+use super::tls::Tls;
 use crate::work::job::{Candidate, Job};
 use crate::work::source::WorkSource;
 use std::fmt;
@@ -44,8 +45,12 @@ pub(super) enum End {
     HungUp,
     /// The socket failed.
     Socket(io::Error),
-    /// The miner speaks TLS.
+    /// The miner speaks TLS, on a port that does not.
     Tls,
+    /// It does not speak TLS, on a port that does.
+    Plain,
+    /// Its TLS fails.
+    Unsealed(rustls::Error),
     /// A line was too long, or too many lines made no sense.
     Garbage,
     /// All its work was refused, for minutes.
@@ -67,7 +72,11 @@ impl fmt::Display for End {
         match self {
             Self::HungUp => f.write_str("it hung up"),
             Self::Socket(error) => write!(f, "{error}"),
-            Self::Tls => f.write_str("it speaks TLS; this port is plain"),
+            Self::Tls => f.write_str("it speaks TLS; this port is plain (--stratum-tls opens one)"),
+            Self::Plain => {
+                f.write_str("it does not speak TLS, as this port does; --stratum opens a plain one")
+            }
+            Self::Unsealed(error) => write!(f, "TLS: {error}"),
             Self::Garbage => f.write_str("it does not speak Stratum"),
             Self::Refused => f.write_str("all its work is refused"),
             Self::NoHandshake => f.write_str("it did not subscribe and authorize in time"),
@@ -120,6 +129,8 @@ impl From<io::Result<Ready>> for Wake<'_> {
 /// A connection and the session that is led on it.
 pub(super) struct Connection {
     pipe: Pipe,
+    /// What seals the bytes of the pipe, where that is wanted.
+    tls: Option<Tls>,
     remote: SocketAddr,
     session: Session,
     lines: LineBuffer,
@@ -135,10 +146,17 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, remote: SocketAddr, session: Session, server: &Server) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        tls: Option<Tls>,
+        remote: SocketAddr,
+        session: Session,
+        server: &Server,
+    ) -> Self {
         let began = Instant::now();
         Self {
             pipe: Pipe::new(stream, began),
+            tls,
             remote,
             session,
             lines: LineBuffer::default(),
@@ -162,7 +180,7 @@ impl Connection {
         self.session.farewell();
         match end {
             // The miner should learn why.
-            End::Garbage | End::Refused => {
+            End::Garbage | End::Refused | End::Unsealed(_) => {
                 let _ = timeout(LINGER, self.say_last_words()).await;
             }
             // It should come back, here or to its next pool, without waiting for a line that does not come.
@@ -233,18 +251,25 @@ impl Connection {
     }
 
     fn read(&mut self) -> Result<(), End> {
-        let space = self.lines.space();
+        let space = match &mut self.tls {
+            None => self.lines.space(),
+            Some(tls) => tls.space(),
+        };
         match self.pipe.stream.try_read_buf(space) {
             Ok(0) => return Err(End::HungUp),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(End::Socket(error)),
         }
-        if !self.first_byte_seen && space.first() == Some(&TLS_HANDSHAKE) {
-            return Err(End::Tls);
+        if !self.first_byte_seen {
+            match (space.first() == Some(&TLS_HANDSHAKE), self.tls.is_some()) {
+                (true, false) => return Err(End::Tls),
+                (false, true) => return Err(End::Plain),
+                _ => self.first_byte_seen = true,
+            }
         }
-        self.first_byte_seen = true;
-        Ok(())
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        tls.open(self.lines.space(), &mut self.pipe.output).map_err(End::Unsealed)
     }
 
     /// Gives received lines to the session, as long as there is room for what they lead to.
@@ -292,10 +317,21 @@ impl Connection {
     }
 
     fn write(&mut self) -> Result<(), End> {
-        self.pipe.write(|out| {
-            self.session.take_output(out, now());
+        let Self { pipe, session, tls, .. } = self;
+        pipe.write(|out| {
+            compose(session, tls.as_mut(), out);
             Ok(())
         })
+    }
+
+    /// All that there is to write before the end.
+    fn take_last_words(&mut self) -> Vec<u8> {
+        let mut rest = self.pipe.take_unwritten();
+        compose(&mut self.session, self.tls.as_mut(), &mut rest);
+        if let Some(tls) = &mut self.tls {
+            tls.close(&mut rest);
+        }
+        rest
     }
 
     fn on_tick(&mut self) -> Result<(), End> {
@@ -319,8 +355,7 @@ impl Connection {
     /// Writes the last answers, and throws away what has come in since: closing with that unread would cut the line
     /// before they arrive.
     async fn say_farewell(&mut self) -> io::Result<()> {
-        let mut rest = self.pipe.take_unwritten();
-        self.session.take_output(&mut rest, now());
+        let rest = self.take_last_words();
         self.pipe.stream.write_all(&rest).await?;
         self.pipe.stream.shutdown().await?;
         let mut unread = vec![0; LINGER_BYTES.try_into().unwrap_or(usize::MAX)];
@@ -330,13 +365,20 @@ impl Connection {
 
     /// Writes the last answers and waits for the miner to hang up, since cutting the line would throw them away.
     async fn say_last_words(&mut self) -> io::Result<()> {
-        let mut rest = self.pipe.take_unwritten();
-        self.session.take_output(&mut rest, now());
+        let rest = self.take_last_words();
         self.pipe.stream.write_all(&rest).await?;
         self.pipe.stream.shutdown().await?;
         let mut unread = (&mut self.pipe.stream).take(LINGER_BYTES);
         tokio::io::copy(&mut unread, &mut tokio::io::sink()).await.map(drop)
     }
+}
+
+/// Appends what the session has to say, sealed if that is wanted.
+fn compose(session: &mut Session, tls: Option<&mut Tls>, out: &mut Vec<u8>) {
+    let Some(tls) = tls else { return session.take_output(out, now()) };
+    let mut plain = Vec::new();
+    session.take_output(&mut plain, now());
+    tls.seal(&plain, out);
 }
 
 /// Completes when there is nothing to mine on.

@@ -20,7 +20,8 @@ pub(super) struct LineBuffer {
 }
 
 impl LineBuffer {
-    /// Where to append what is received: at most [`CHUNK`] bytes more than [`MAX_LINE`] are ever held.
+    /// Where to append what is received. It is asked for when no whole line is left, so that never more is held than
+    /// [`MAX_LINE`] bytes and what comes at once: [`CHUNK`], or the 16 KiB of a TLS record and a little.
     pub(super) fn space(&mut self) -> &mut Vec<u8> {
         self.bytes.drain(..self.start);
         self.searched -= self.start;

@@ -4,6 +4,7 @@
 //! [`difficulty`] and [`vardiff`] say how hard the work is, [`device`] how large a coinbase it may have. [`server`] has the sockets, [`crate::work::outbox`] takes what is found.
 
 pub(crate) mod account;
+pub mod certificate;
 mod configure;
 pub(crate) mod connection;
 pub mod device;
@@ -22,6 +23,7 @@ pub mod session;
 pub mod sessions;
 pub mod stats;
 pub mod submit;
+mod tls;
 pub mod trouble;
 pub mod urls;
 pub(crate) mod user;

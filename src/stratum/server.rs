@@ -2,15 +2,17 @@
 //!
 //! Limits are here: how many may connect, and how long each may do nothing. What is said is [`super::session`]'s.
 
+use super::certificate::Identity;
 use super::connection::Connection;
 use super::knocks::Knocks;
 use super::session::{Now, Session, SessionConfig};
 use super::sessions::Sessions;
-use super::urls::{Reach, device_url};
+use super::tls::Tls;
+use super::urls::{Reach, device_host};
 use crate::work::outbox::Outbox;
 use crate::work::source::WorkSource;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use thiserror::Error;
@@ -64,6 +66,31 @@ pub struct Server {
     pub limits: Limits,
 }
 
+/// A port that miners connect to.
+#[derive(Debug)]
+pub struct Port {
+    listener: TcpListener,
+    /// What it shows to miners if it speaks TLS.
+    tls: Option<Identity>,
+}
+
+impl Port {
+    /// A port that speaks plainly. Must be called within a tokio runtime.
+    pub fn plain(address: SocketAddr) -> Result<Self, BindError> {
+        Ok(Self { listener: bind_for(address, "--stratum")?, tls: None })
+    }
+
+    /// A port that speaks TLS. Must be called within a tokio runtime.
+    pub fn tls(address: SocketAddr, identity: Identity) -> Result<Self, BindError> {
+        Ok(Self { listener: bind_for(address, "--stratum-tls")?, tls: Some(identity) })
+    }
+
+    /// Where it is.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
 /// Stratum cannot listen where it should.
 #[derive(Debug, Error)]
 #[error(
@@ -77,11 +104,6 @@ pub struct BindError {
     pub address: SocketAddr,
     /// Why not.
     pub source: io::Error,
-}
-
-/// A listener for [`Server::run`]. Must be called within a tokio runtime.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    bind_for(address, "--stratum")
 }
 
 /// A listener for miners, on an address that this option gives.
@@ -98,14 +120,14 @@ pub(crate) fn bind_for(address: SocketAddr, option: &'static str) -> Result<TcpL
 
 impl Server {
     /// Serves miners until `shutdown`, and returns when every connection has ended.
-    pub async fn run(self, listeners: Vec<TcpListener>, shutdown: CancellationToken) {
+    pub async fn run(self, ports: Vec<Port>, shutdown: CancellationToken) {
         let connections = TaskTracker::new();
         let accepting = TaskTracker::new();
         let knocks = Arc::new(Mutex::default());
-        for listener in listeners {
-            say_url(&listener);
-            let door =
-                Door { server: self.clone(), knocks: Arc::clone(&knocks), connections: connections.clone() };
+        for Port { listener, tls } in ports {
+            say_url(&listener, tls.as_ref());
+            let (knocks, connections) = (Arc::clone(&knocks), connections.clone());
+            let door = Door { server: self.clone(), tls, knocks, connections };
             accepting.spawn(door.accept(listener, shutdown.clone()));
         }
         accepting.close();
@@ -118,6 +140,7 @@ impl Server {
 /// Lets connections in, or not.
 struct Door {
     server: Server,
+    tls: Option<Identity>,
     knocks: Arc<Mutex<Knocks>>,
     connections: TaskTracker,
 }
@@ -157,9 +180,16 @@ impl Door {
             debug!(%remote, %error, "miner gone before it said anything");
             return;
         }
+        let tls = match self.tls.as_ref().map(Tls::new).transpose() {
+            Ok(tls) => tls,
+            Err(error) => {
+                warn!(%remote, %error, "miner refused: BUG: TLS cannot begin");
+                return;
+            }
+        };
         let session =
             Session::new(Arc::clone(&server.config), Arc::clone(&place.stats), place.extranonce1(), now());
-        let connection = Connection::new(stream, remote, session, server);
+        let connection = Connection::new(stream, tls, remote, session, server);
         let shutdown = shutdown.clone();
         self.connections.spawn(async move {
             info!(%remote, "miner connected");
@@ -171,16 +201,24 @@ impl Door {
 }
 
 /// Tells what to type into a device.
-fn say_url(listener: &TcpListener) {
+fn say_url(listener: &TcpListener, tls: Option<&Identity>) {
     let Ok(address) = listener.local_addr() else { return };
-    match device_url(address) {
-        Some((url, Reach::ThisMachine)) => {
+    let (name, scheme, option) = match tls {
+        None => ("Stratum", "stratum+tcp", "--stratum"),
+        Some(_) => ("Stratum over TLS", "stratum+tls", "--stratum-tls"),
+    };
+    match device_host(address) {
+        Some((host, Reach::ThisMachine)) => {
+            let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, host.port()));
             info!(
-                "Stratum at {url}, for miners on this machine; --stratum 0.0.0.0:3333 admits the network's"
+                "{name} at {scheme}://{host}, for miners on this machine; {option} {all} admits the network's"
             );
         }
-        Some((url, Reach::Network)) => info!("Stratum at {url}: type this into mining devices"),
-        None => info!("Stratum on {address}: type this machine's address and the port into mining devices"),
+        Some((host, Reach::Network)) => info!("{name} at {scheme}://{host}: type this into mining devices"),
+        None => info!("{name} on {address}: type this machine's address and the port into mining devices"),
+    }
+    if let Some(identity) = tls {
+        info!("devices are shown a certificate whose SHA-256 fingerprint is {identity}");
     }
 }
 

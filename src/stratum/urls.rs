@@ -2,13 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// The URL for devices that reach `listener`, and whether other machines can. `None` when this machine's own address
+/// The address for devices that reach `listener`, and whether other machines can. `None` when this machine's own address
 /// cannot be found out, which is when it has no network.
-pub fn device_url(listener: SocketAddr) -> Option<(String, Reach)> {
-    device_host(listener).map(|(host, reach)| (format!("stratum+tcp://{host}"), reach))
-}
-
-/// The same without what stands before address and port.
 pub fn device_host(listener: SocketAddr) -> Option<(SocketAddr, Reach)> {
     let ip = listener.ip();
     let (ip, reach) = if ip.is_loopback() {
@@ -48,18 +43,22 @@ mod tests {
 
     #[test]
     fn a_bound_address_is_shown_as_it_is() {
-        let url = |text: &str| device_url(text.parse().expect("an address"));
-        assert_eq!(url("127.0.0.1:3333"), Some(("stratum+tcp://127.0.0.1:3333".into(), Reach::ThisMachine)));
-        assert_eq!(url("192.168.1.5:3334"), Some(("stratum+tcp://192.168.1.5:3334".into(), Reach::Network)));
-        assert_eq!(url("[fd00::5]:3333"), Some(("stratum+tcp://[fd00::5]:3333".into(), Reach::Network)));
+        for (bound, reach) in [
+            ("127.0.0.1:3333", Reach::ThisMachine),
+            ("192.168.1.5:3334", Reach::Network),
+            ("[fd00::5]:3333", Reach::Network),
+        ] {
+            let bound = bound.parse().expect("an address");
+            assert_eq!(device_host(bound), Some((bound, reach)));
+        }
     }
 
     #[test]
     fn nobody_is_told_to_type_in_nothing() {
         // A machine without a network has no address to show.
         for any in ["0.0.0.0:3333", "[::]:3333"] {
-            if let Some((url, reach)) = device_url(any.parse().expect("an address")) {
-                assert!(!url.contains("//0.0.0.0") && !url.contains("//[::]"), "{url}");
+            if let Some((host, reach)) = device_host(any.parse().expect("an address")) {
+                assert!(!host.ip().is_unspecified() && host.port() == 3333, "{host}");
                 assert_eq!(reach, Reach::Network);
             }
         }

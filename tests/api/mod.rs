@@ -197,6 +197,8 @@ async fn where_miners_connect_is_told_where_there_are_any() {
     let (_open, serving) = tokio::sync::watch::channel(true);
     let port = MinersPort {
         stratum: vec![address],
+        stratum_tls: vec![],
+        fingerprint: None,
         stratum_v2: vec![],
         authority: Some("9bX".into()),
         count: Arc::new(|| 7),

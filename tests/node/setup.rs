@@ -8,7 +8,7 @@ use commonwork::bitcoin::endpoint::{Credentials, Endpoint};
 use commonwork::bitcoin::rpc::{BitcoindRpc, Patience};
 use commonwork::bitcoin::submit::BlockOutcome;
 use commonwork::chain::read::FoundShare;
-use commonwork::config::{Config, PeerConfig, Place};
+use commonwork::config::{Config, PeerConfig, Place, TlsConfig};
 use commonwork::miner::{Miner, MinerConfig};
 use commonwork::node::{Node, NodeOptions};
 use commonwork::peers::io::Standing;
@@ -147,6 +147,7 @@ impl TestNode {
             place,
             bitcoinds: Vec::new(),
             stratum: vec![any_port],
+            stratum_tls: Some(TlsConfig { listen: vec![any_port], files: None }),
             stratum_v2: vec![any_port],
             address: None,
             payout_class: Default::default(),

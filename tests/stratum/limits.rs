@@ -2,7 +2,7 @@
 
 use super::{Client, Setup, soon};
 use crate::support::jobs::JobMaker;
-use commonwork::stratum::server::{Limits, bind};
+use commonwork::stratum::server::{Limits, Port};
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -110,7 +110,7 @@ async fn shutting_down_ends_every_connection() {
 #[tokio::test]
 async fn a_port_in_use_is_an_error_that_says_what_to_do() {
     let running = Setup::default().start();
-    let error = bind(running.address).expect_err("in use").to_string();
+    let error = Port::plain(running.address).expect_err("in use").to_string();
     assert!(error.contains(&running.address.to_string()) && error.contains("--stratum"), "{error}");
     soon(running.stop()).await;
 }

@@ -4,12 +4,14 @@ mod classes;
 mod limits;
 mod mining;
 mod rebuild;
+mod tls;
 mod transcripts;
 mod wire;
 
 use crate::support::jobs::JobMaker;
+use commonwork::stratum::certificate::Identity;
 use commonwork::stratum::device::PayoutClasses;
-use commonwork::stratum::server::{self, Limits, Server};
+use commonwork::stratum::server::{Limits, Port, Server};
 use commonwork::stratum::session::SessionConfig;
 use commonwork::stratum::sessions::Sessions;
 use commonwork::work::job::{Candidate, Job, JobIds};
@@ -21,9 +23,8 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -68,6 +69,8 @@ struct Setup {
     most_sessions: usize,
     share_queue: usize,
     address: SocketAddr,
+    /// What it shows to miners; none for a server that speaks plainly.
+    tls: Option<Identity>,
     /// The jobs of each class.
     by_class: Vec<Job>,
 }
@@ -80,6 +83,7 @@ impl Default for Setup {
             most_sessions: 100,
             share_queue: 10_000,
             address: (Ipv4Addr::LOCALHOST, 0).into(),
+            tls: None,
             by_class: Vec::new(),
         }
     }
@@ -99,8 +103,12 @@ struct Running {
 
 impl Setup {
     fn start(self) -> Running {
-        let listener = server::bind(self.address).expect("a free port");
-        let address = listener.local_addr().expect("an address");
+        let port = match self.tls {
+            None => Port::plain(self.address),
+            Some(identity) => Port::tls(self.address, identity),
+        };
+        let port = port.expect("a free port");
+        let address = port.local_addr().expect("an address");
         let series = |job: Job| (job.commitment().class, watch::channel(Some(Arc::new(job))).0);
         let by_class = self.by_class.into_iter().map(series).collect();
         let work = Arc::new(TestSource(watch::channel(None).0, by_class));
@@ -123,7 +131,7 @@ impl Setup {
             limits: self.limits,
         };
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(server.run(vec![listener], shutdown.clone()));
+        let task = tokio::spawn(server.run(vec![port], shutdown.clone()));
         Running { address, work, blocks, shares, open, sessions, shutdown, task }
     }
 }
@@ -143,25 +151,30 @@ impl Running {
 
 /// A client that says what a test wants.
 struct Client {
-    read: BufReader<OwnedReadHalf>,
-    write: OwnedWriteHalf,
+    read: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
+    write: Box<dyn AsyncWrite + Send + Unpin>,
 }
 
 impl Client {
     async fn connect(address: SocketAddr) -> Self {
         let (read, write) = soon(TcpStream::connect(address)).await.expect("a connection").into_split();
-        Self { read: BufReader::new(read), write }
+        Self { read: BufReader::new(Box::new(read)), write: Box::new(write) }
     }
 
     /// Logged in, with the first job announced.
     async fn mining(running: &Running) -> (Self, [u8; 4]) {
         let mut client = Self::connect(running.address).await;
-        let answer = client.ask(r#"{"id":1,"method":"mining.subscribe","params":["test"]}"#).await;
+        let extranonce1 = client.log_in().await;
+        (client, extranonce1)
+    }
+
+    async fn log_in(&mut self) -> [u8; 4] {
+        let answer = self.ask(r#"{"id":1,"method":"mining.subscribe","params":["test"]}"#).await;
         let extranonce1 = answer["result"][1].as_str().expect("text").to_owned();
-        client.ask(r#"{"id":2,"method":"mining.authorize","params":["rig"]}"#).await;
-        assert_eq!(client.line().await["method"], "mining.set_difficulty");
-        assert_eq!(client.line().await["method"], "mining.notify");
-        (client, u32::from_str_radix(&extranonce1, 16).expect("digits").to_be_bytes())
+        self.ask(r#"{"id":2,"method":"mining.authorize","params":["rig"]}"#).await;
+        assert_eq!(self.line().await["method"], "mining.set_difficulty");
+        assert_eq!(self.line().await["method"], "mining.notify");
+        u32::from_str_radix(&extranonce1, 16).expect("digits").to_be_bytes()
     }
 
     async fn say(&mut self, line: &str) {

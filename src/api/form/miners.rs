@@ -12,6 +12,10 @@ pub struct MinersForm {
     pub count: u64,
     /// Where Stratum v1 listens.
     pub stratum: Vec<SocketAddr>,
+    /// Where Stratum v1 listens over TLS.
+    pub stratum_tls: Vec<SocketAddr>,
+    /// The SHA-256 fingerprint of the certificate that is shown there.
+    pub fingerprint: Option<String>,
     /// Where Stratum V2 listens.
     pub stratum_v2: Vec<SocketAddr>,
     /// The public key that miners know this node by in Stratum V2, as they take it.

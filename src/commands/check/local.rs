@@ -20,6 +20,14 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
             format!("stop the other program, or choose another port with --stratum {}:PORT", address.ip());
         port("Stratum port", *address, &node, &cure)
     }));
+    let tls = config.stratum_tls.iter().flat_map(|tls| &tls.listen);
+    findings.extend(tls.map(|address| {
+        let cure = format!(
+            "stop the other program, or choose another port with --stratum-tls {}:PORT",
+            address.ip()
+        );
+        port("Stratum TLS port", *address, &node, &cure)
+    }));
     findings.extend(config.stratum_v2.iter().map(|address| {
         let cure = format!(
             "stop the other program, choose another port with --stratum-v2 {}:PORT, or do without with --no-stratum-v2",
