@@ -9,6 +9,7 @@ use crate::bitcoin::client::Health;
 use crate::config::{Config, FeeConfig};
 use crate::peers::driver::Footing;
 use crate::stratum::device::PayoutClasses;
+use crate::stratum::gate::Gate;
 use crate::stratum::server::{Limits, Port, Server};
 use crate::stratum::session::SessionConfig;
 use crate::stratum::sessions::Sessions;
@@ -86,6 +87,7 @@ impl Servers {
         let wanted = !listeners.v2.is_empty();
         let authority = wanted.then(|| Authority::load(&config.place.authority_file())).transpose()?;
         let sessions = Sessions::new(random_u32()?, MAX_SESSIONS);
+        let gate = Gate::default();
         let port_v2 = listeners.port_v2(config);
         let (identity, tls_ports) = tls::open(config)?;
         let addresses =
@@ -105,12 +107,14 @@ impl Servers {
             }),
         };
         listeners.v1.extend(tls_ports);
+        let standard_class = classes.last().copied().unwrap_or(1);
+        let classes = PayoutClasses::new(&classes, config.payout_class.clone());
         let v2 = authority.clone().map(|authority| server_v2::Server {
             config: Arc::new(session_v2::SessionConfig {
                 network,
                 default_owner: config.address,
-                standard_class: classes.last().copied().unwrap_or(1),
-                extended_class: classes.first().copied().unwrap_or(1),
+                standard_class,
+                classes: classes.clone(),
                 ids: ids.clone(),
                 fee: fee.clone(),
             }),
@@ -119,10 +123,10 @@ impl Servers {
             outbox: outbox.clone(),
             open: open.clone(),
             sessions: sessions.clone(),
+            gate: gate.clone(),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS_V2)),
             limits: Limits::default(),
         });
-        let classes = PayoutClasses::new(&classes, config.payout_class.clone());
         let v1 = Server {
             config: Arc::new(SessionConfig {
                 default_owner: config.address,
@@ -134,6 +138,7 @@ impl Servers {
             outbox,
             open,
             sessions,
+            gate,
             limits: Limits::default(),
         };
         Ok(Self { v1: (v1, listeners.v1), v2: v2.map(|v2| (v2, listeners.v2)), authority, port })

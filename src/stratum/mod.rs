@@ -9,6 +9,7 @@ mod configure;
 pub(crate) mod connection;
 pub mod device;
 pub mod difficulty;
+pub mod gate;
 pub(crate) mod harvest;
 mod hex;
 mod knocks;

@@ -4,7 +4,7 @@
 
 use super::certificate::Identity;
 use super::connection::Connection;
-use super::knocks::Knocks;
+use super::gate::{Gate, Guest};
 use super::session::{Now, Session, SessionConfig};
 use super::sessions::Sessions;
 use super::tls::Tls;
@@ -13,10 +13,10 @@ use crate::work::outbox::Outbox;
 use crate::work::source::WorkSource;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,8 +24,6 @@ use tracing::{debug, info, warn};
 
 /// Connections that may wait to be accepted: after an outage all devices come back at once.
 const BACKLOG: u32 = 1_024;
-/// How long to let go of a listener that has no file descriptors left, or another passing trouble.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a connection may do nothing.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +60,8 @@ pub struct Server {
     pub open: watch::Receiver<bool>,
     /// The sessions that are alive.
     pub sessions: Sessions,
+    /// The way in.
+    pub gate: Gate,
     /// Time limits.
     pub limits: Limits,
 }
@@ -123,12 +123,16 @@ impl Server {
     pub async fn run(self, ports: Vec<Port>, shutdown: CancellationToken) {
         let connections = TaskTracker::new();
         let accepting = TaskTracker::new();
-        let knocks = Arc::new(Mutex::default());
         for Port { listener, tls } in ports {
             say_url(&listener, tls.as_ref());
-            let (knocks, connections) = (Arc::clone(&knocks), connections.clone());
-            let door = Door { server: self.clone(), tls, knocks, connections };
-            accepting.spawn(door.accept(listener, shutdown.clone()));
+            let door = Door {
+                server: self.clone(),
+                tls,
+                connections: connections.clone(),
+                shutdown: shutdown.clone(),
+            };
+            let admit = move |guest| door.admit(guest);
+            accepting.spawn(self.gate.clone().keep(listener, admit, shutdown.clone()));
         }
         accepting.close();
         accepting.wait().await;
@@ -137,37 +141,17 @@ impl Server {
     }
 }
 
-/// Lets connections in, or not.
+/// One port's part in letting connections in.
 struct Door {
     server: Server,
     tls: Option<Identity>,
-    knocks: Arc<Mutex<Knocks>>,
     connections: TaskTracker,
+    shutdown: CancellationToken,
 }
 
 impl Door {
-    async fn accept(self, listener: TcpListener, shutdown: CancellationToken) {
-        loop {
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => return,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, remote)) => self.admit(stream, remote, &shutdown),
-                Err(error) => {
-                    warn!(%error, "cannot accept a miner's connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    fn admit(&self, stream: TcpStream, remote: SocketAddr, shutdown: &CancellationToken) {
+    fn admit(&self, Guest { stream, remote }: Guest) {
         let server = &self.server;
-        if !self.knocks.lock().unwrap_or_else(PoisonError::into_inner).admit(remote.ip(), Instant::now()) {
-            debug!(%remote, "miner refused: its address connects too often");
-            return;
-        }
         if !*server.open.borrow() {
             debug!(%remote, "miner refused: there is nothing to mine on");
             return;
@@ -176,10 +160,6 @@ impl Door {
             warn!(%remote, "miner refused: {} are connected already", server.sessions.count());
             return;
         };
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%remote, %error, "miner gone before it said anything");
-            return;
-        }
         let tls = match self.tls.as_ref().map(Tls::new).transpose() {
             Ok(tls) => tls,
             Err(error) => {
@@ -190,7 +170,7 @@ impl Door {
         let session =
             Session::new(Arc::clone(&server.config), Arc::clone(&place.stats), place.extranonce1(), now());
         let connection = Connection::new(stream, tls, remote, session, server);
-        let shutdown = shutdown.clone();
+        let shutdown = self.shutdown.clone();
         self.connections.spawn(async move {
             info!(%remote, "miner connected");
             let end = connection.run(&shutdown).await;

@@ -17,6 +17,7 @@ use mining_sv2::{
     ERROR_CODE_SUBMIT_SHARES_DUPLICATE_SHARE as REPEATED, ERROR_CODE_SUBMIT_SHARES_INVALID_JOB_ID as NO_JOB,
     ERROR_CODE_SUBMIT_SHARES_INVALID_NON_ROLLABLE_VERSION_BIT as BAD_VERSION,
     ERROR_CODE_SUBMIT_SHARES_INVALID_SHARE as BAD_TIME, ERROR_CODE_SUBMIT_SHARES_STALE_SHARE as STALE,
+    SubmitSharesExtended, SubmitSharesStandard,
 };
 use primitive_types::U256;
 use sharechain::share::Extranonce;
@@ -108,6 +109,32 @@ pub(super) struct Submit<'a> {
     pub(super) version: u32,
     /// What an extended channel counted.
     pub(super) extranonce: Option<&'a [u8]>,
+}
+
+impl From<&SubmitSharesStandard> for Submit<'_> {
+    fn from(message: &SubmitSharesStandard) -> Self {
+        Self {
+            sequence: message.sequence_number,
+            job: message.job_id,
+            nonce: message.nonce,
+            time: message.ntime,
+            version: message.version,
+            extranonce: None,
+        }
+    }
+}
+
+impl<'a> From<&'a SubmitSharesExtended<'a>> for Submit<'a> {
+    fn from(message: &'a SubmitSharesExtended<'a>) -> Self {
+        Self {
+            sequence: message.sequence_number,
+            job: message.job_id,
+            nonce: message.nonce,
+            time: message.ntime,
+            version: message.version,
+            extranonce: Some(message.extranonce.as_bytes()),
+        }
+    }
 }
 
 /// One channel.

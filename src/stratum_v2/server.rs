@@ -5,6 +5,7 @@
 use super::authority::Authority;
 use super::connection::Connection;
 use super::session::{Session, SessionConfig};
+use crate::stratum::gate::{Gate, Guest};
 use crate::stratum::server::{BindError, Limits, bind_for};
 use crate::stratum::sessions::Sessions;
 use crate::stratum::urls::{Reach, device_host};
@@ -12,15 +13,11 @@ use crate::work::outbox::Outbox;
 use crate::work::source::WorkSource;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
-
-/// How long to let go of a listener that has no file descriptors left, or another passing trouble.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server of Stratum V2, before it runs.
 #[derive(Clone)]
@@ -37,6 +34,8 @@ pub struct Server {
     pub open: watch::Receiver<bool>,
     /// The miners that are alive, in both protocols: each channel is one.
     pub sessions: Sessions,
+    /// The way in, which is v1's too.
+    pub gate: Gate,
     /// A permit for each connection.
     pub connections: Arc<Semaphore>,
     /// Time limits.
@@ -55,7 +54,9 @@ impl Server {
         let accepting = TaskTracker::new();
         for listener in listeners {
             self.say_url(&listener);
-            accepting.spawn(self.clone().accept(listener, connections.clone(), shutdown.clone()));
+            let (server, connections, until) = (self.clone(), connections.clone(), shutdown.clone());
+            let admit = move |guest| server.admit(guest, &connections, &until);
+            accepting.spawn(self.gate.clone().keep(listener, admit, shutdown.clone()));
         }
         accepting.close();
         // Without a listener there is nothing to wait for but the end.
@@ -65,26 +66,9 @@ impl Server {
         connections.wait().await;
     }
 
-    async fn accept(self, listener: TcpListener, connections: TaskTracker, shutdown: CancellationToken) {
-        loop {
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => return,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, remote)) => self.admit(stream, remote, &connections, &shutdown),
-                Err(error) => {
-                    warn!(%error, "cannot accept a miner's connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
     fn admit(
         &self,
-        stream: TcpStream,
-        remote: SocketAddr,
+        Guest { stream, remote }: Guest,
         connections: &TaskTracker,
         shutdown: &CancellationToken,
     ) {
@@ -96,10 +80,6 @@ impl Server {
             warn!(%remote, "miner refused: too many are connected already");
             return;
         };
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%remote, %error, "miner gone before it said anything");
-            return;
-        }
         let session = Session::new(Arc::clone(&self.config), self.sessions.clone(), remote);
         let connection = Connection::new(stream, session, self);
         let shutdown = shutdown.clone();

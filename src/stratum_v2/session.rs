@@ -7,6 +7,7 @@
 use super::announce;
 use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Submit, at_least, most, of_rate};
 use super::frame::{self, Inbound};
+use crate::stratum::device::{PayoutClasses, TooSmall};
 use crate::stratum::difficulty::Difficulty;
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Sessions;
@@ -16,7 +17,7 @@ use crate::stratum::vardiff::Vardiff;
 use crate::work::fee::Fee;
 use crate::work::job::{Job, JobIds};
 use crate::work::series::SeriesKey;
-use binary_sv2::{B032Owned, Str0255, Str0255Owned};
+use binary_sv2::{B032Owned, Str0255Owned};
 use common_messages_sv2::{
     ERROR_CODE_SETUP_CONNECTION_PROTOCOL_VERSION_MISMATCH,
     ERROR_CODE_SETUP_CONNECTION_UNSUPPORTED_FEATURE_FLAGS, ERROR_CODE_SETUP_CONNECTION_UNSUPPORTED_PROTOCOL,
@@ -31,9 +32,10 @@ use mining_sv2::{
     ERROR_CODE_OPEN_MINING_CHANNEL_MIN_EXTRANONCE_SIZE_TOO_LARGE as BAD_SIZE,
     ERROR_CODE_OPEN_MINING_CHANNEL_UNKNOWN_USER as UNKNOWN_USER,
     ERROR_CODE_SET_CUSTOM_MINING_JOB_JD_NOT_SUPPORTED as NO_CUSTOM_JOBS,
-    ERROR_CODE_SUBMIT_SHARES_INVALID_CHANNEL_ID as NO_CHANNEL, OpenExtendedMiningChannelSuccessOwned,
-    OpenMiningChannelErrorOwned, OpenStandardMiningChannelSuccessOwned, SetCustomMiningJobErrorOwned,
-    SubmitSharesErrorOwned, SubmitSharesSuccessOwned, UpdateChannelErrorOwned,
+    ERROR_CODE_SUBMIT_SHARES_INVALID_CHANNEL_ID as NO_CHANNEL, OpenExtendedMiningChannel,
+    OpenExtendedMiningChannelSuccessOwned, OpenMiningChannelErrorOwned, OpenStandardMiningChannel,
+    OpenStandardMiningChannelSuccessOwned, SetCustomMiningJobErrorOwned, SubmitSharesErrorOwned,
+    SubmitSharesSuccessOwned, UpdateChannelErrorOwned,
 };
 use parsers_sv2::{CommonMessagesOwned, Mining, MiningOwned};
 use sharechain::owner::Owner;
@@ -41,7 +43,7 @@ use sharechain::params::Network;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tracing::info;
+use tracing::{info, warn};
 
 /// The protocol's only version.
 const VERSION: u16 = 2;
@@ -55,6 +57,9 @@ const MAX_CHANNELS: usize = 256;
 const MAX_CLOSED: usize = 16;
 /// Bytes of announcements that are composed at once; the rest follows when those are written.
 const MOST_AT_ONCE: usize = 64 * 1024;
+/// To a device whose coinbase buffer is too small for an extended channel; a standard one needs none. The protocol has no
+/// code for it.
+const TOO_SMALL: &str = "coinbase-too-large-for-device";
 /// Characters that are kept of a device's name, and of a user's.
 const MOST_NAME: usize = 64;
 
@@ -67,8 +72,8 @@ pub struct SessionConfig {
     pub default_owner: Option<Owner>,
     /// The payout class of header-only jobs, whose coinbase no device ever sees.
     pub standard_class: u16,
-    /// The payout class of jobs with a coinbase.
-    pub extended_class: u16,
+    /// Which payout class each device gets in jobs with a coinbase.
+    pub classes: PayoutClasses,
     /// Where ids for jobs that are announced again come from; the builder of jobs uses the same.
     pub ids: Arc<JobIds>,
     /// The operator's fee, if there is one.
@@ -77,10 +82,10 @@ pub struct SessionConfig {
 
 impl SessionConfig {
     /// The payout class for a channel of this kind, opened by a device that gives itself this name.
-    const fn class(&self, kind: Kind, _device: &str) -> u16 {
+    fn class(&self, kind: Kind, device: &str) -> Result<u16, TooSmall> {
         match kind {
-            Kind::Standard => self.standard_class,
-            Kind::Extended => self.extended_class,
+            Kind::Standard => Ok(self.standard_class),
+            Kind::Extended => self.classes.choose(device, None),
         }
     }
 }
@@ -130,11 +135,37 @@ pub struct Session {
 struct Open<'a> {
     kind: Kind,
     request: u32,
-    user: Str0255<'a>,
+    user: &'a [u8],
     rate: f32,
     max_target: &'a [u8],
     /// Bytes of the extranonce that the miner wants to count in.
     rolled: usize,
+}
+
+impl<'a> From<&'a OpenStandardMiningChannel<'a>> for Open<'a> {
+    fn from(message: &'a OpenStandardMiningChannel<'a>) -> Self {
+        Self {
+            kind: Kind::Standard,
+            request: message.request_id,
+            user: message.user_identity.as_bytes(),
+            rate: message.nominal_hash_rate,
+            max_target: message.max_target.as_bytes(),
+            rolled: 0,
+        }
+    }
+}
+
+impl<'a> From<&'a OpenExtendedMiningChannel<'a>> for Open<'a> {
+    fn from(message: &'a OpenExtendedMiningChannel<'a>) -> Self {
+        Self {
+            kind: Kind::Extended,
+            request: message.request_id,
+            user: message.user_identity.as_bytes(),
+            rate: message.nominal_hash_rate,
+            max_target: message.max_target.as_bytes(),
+            rolled: message.min_extranonce_size.into(),
+        }
+    }
 }
 
 impl Session {
@@ -319,49 +350,13 @@ impl Session {
 
     fn on_mining(&mut self, message: Mining<'_>, now: Now) -> Option<Event> {
         match message {
-            Mining::OpenStandardMiningChannel(message) => self.on_open(
-                &Open {
-                    kind: Kind::Standard,
-                    request: message.request_id,
-                    user: message.user_identity,
-                    rate: message.nominal_hash_rate,
-                    max_target: message.max_target.as_bytes(),
-                    rolled: 0,
-                },
-                now,
-            ),
-            Mining::OpenExtendedMiningChannel(message) => self.on_open(
-                &Open {
-                    kind: Kind::Extended,
-                    request: message.request_id,
-                    user: message.user_identity,
-                    rate: message.nominal_hash_rate,
-                    max_target: message.max_target.as_bytes(),
-                    rolled: message.min_extranonce_size.into(),
-                },
-                now,
-            ),
+            Mining::OpenStandardMiningChannel(message) => self.on_open(&Open::from(&message), now),
+            Mining::OpenExtendedMiningChannel(message) => self.on_open(&Open::from(&message), now),
             Mining::SubmitSharesStandard(message) => {
-                let submit = Submit {
-                    sequence: message.sequence_number,
-                    job: message.job_id,
-                    nonce: message.nonce,
-                    time: message.ntime,
-                    version: message.version,
-                    extranonce: None,
-                };
-                self.on_submit(message.channel_id, &submit, now)
+                self.on_submit(message.channel_id, &Submit::from(&message), now)
             }
             Mining::SubmitSharesExtended(message) => {
-                let submit = Submit {
-                    sequence: message.sequence_number,
-                    job: message.job_id,
-                    nonce: message.nonce,
-                    time: message.ntime,
-                    version: message.version,
-                    extranonce: Some(message.extranonce.as_bytes()),
-                };
-                self.on_submit(message.channel_id, &submit, now)
+                self.on_submit(message.channel_id, &Submit::from(&message), now)
             }
             Mining::UpdateChannel(message) => {
                 let (rate, target) = (message.nominal_hash_rate, message.maximum_target.as_bytes());
@@ -413,10 +408,14 @@ impl Session {
         if open.rolled > ROLLED {
             return Err(BAD_SIZE);
         }
-        let user = std::str::from_utf8(open.user.as_bytes()).map_err(|_| BAD_USER)?.trim();
+        let user = std::str::from_utf8(open.user).map_err(|_| BAD_USER)?.trim();
         let owner = owner_of(user, self.config.network, self.config.default_owner).map_err(|error| {
             info!(remote = %self.remote, "miner refused: {error}");
             UNKNOWN_USER
+        })?;
+        let class = self.config.class(open.kind, &device.name).map_err(|too_small| {
+            warn!(remote = %self.remote, device = device.name, "extended channel refused: {too_small}");
+            TOO_SMALL
         })?;
         let (vardiff, floor) = vardiff(open.rate, open.max_target, now)?;
         if self.channels.len() >= MAX_CHANNELS {
@@ -428,7 +427,7 @@ impl Session {
             who.user = user.chars().filter(|c| !c.is_control()).collect();
             who.owner = Some(owner);
         });
-        let key = SeriesKey { owner, class: self.config.class(open.kind, &device.name) };
+        let key = SeriesKey { owner, class };
         let id = self.new_id();
         let group = self.group(key);
         let channel = Channel::new(open.kind, (key, group), place, vardiff, self.config.fee.as_ref());

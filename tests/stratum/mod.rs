@@ -11,6 +11,7 @@ mod wire;
 use crate::support::jobs::JobMaker;
 use commonwork::stratum::certificate::Identity;
 use commonwork::stratum::device::PayoutClasses;
+use commonwork::stratum::gate::Gate;
 use commonwork::stratum::server::{Limits, Port, Server};
 use commonwork::stratum::session::SessionConfig;
 use commonwork::stratum::sessions::Sessions;
@@ -128,6 +129,7 @@ impl Setup {
             outbox: Outbox { blocks: Arc::<Blocks>::clone(&blocks), shares: share_sender },
             open: is_open,
             sessions: sessions.clone(),
+            gate: Gate::default(),
             limits: self.limits,
         };
         let shutdown = CancellationToken::new();

@@ -13,6 +13,8 @@ use codec_sv2::{
     TransportDecryptState, TransportEncryptState,
 };
 use common_messages_sv2::{Protocol, SetupConnectionOwned};
+use commonwork::stratum::device::PayoutClasses;
+use commonwork::stratum::gate::Gate;
 use commonwork::stratum::server::Limits;
 use commonwork::stratum::sessions::Sessions;
 use commonwork::stratum_v2::authority::Authority;
@@ -113,7 +115,7 @@ impl Setup {
             network: Network::Regtest,
             default_owner: Some(crate::support::jobs::owner(1)),
             standard_class: 360,
-            extended_class: 11,
+            classes: PayoutClasses::new(&[11, 38, 145, 360], []),
             ids: Arc::new(JobIds::starting_at(0x8000_0000)),
             fee: None,
         };
@@ -124,6 +126,7 @@ impl Setup {
             outbox: Outbox { blocks: Arc::<Blocks>::clone(&blocks), shares: share_sender },
             open: is_open,
             sessions: sessions.clone(),
+            gate: Gate::default(),
             connections: Arc::new(Semaphore::new(self.most_connections)),
             limits: self.limits,
         };

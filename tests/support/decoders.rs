@@ -96,7 +96,7 @@ fn stratum_v2_frames(bytes: &[u8]) {
         network: Network::Main,
         default_owner: Some(owner(1)),
         standard_class: 360,
-        extended_class: 11,
+        classes: PayoutClasses::new(&[11, 38, 145, 360], []),
         ids: Arc::new(JobIds::starting_at(0x100)),
         fee: None,
     };

@@ -60,7 +60,7 @@ impl Script {
             network: Network::Main,
             default_owner: Some(owner(1)),
             standard_class: 360,
-            extended_class: 11,
+            classes: PayoutClasses::new(&[11, 38, 145, 360], [("small".to_owned(), 4)]),
             ids: Arc::new(JobIds::starting_at(0x7000_0000)),
             fee,
         };
@@ -82,7 +82,18 @@ impl Script {
         script
     }
 
+    /// Past the set-up, as a device with this name.
+    pub(super) fn device(name: &str) -> Self {
+        let mut script = Self::new();
+        script.set_up_as(name, 0, (2, 2), 0);
+        script
+    }
+
     pub(super) fn set_up(&mut self, protocol: u8, versions: (u16, u16), flags: u32) -> Vec<Said> {
+        self.set_up_as("x", protocol, versions, flags)
+    }
+
+    fn set_up_as(&mut self, name: &str, protocol: u8, versions: (u16, u16), flags: u32) -> Vec<Said> {
         let setup = SetupConnectionOwned {
             protocol: Protocol::try_from(protocol).expect("defined"),
             min_version: versions.0,
@@ -92,7 +103,7 @@ impl Script {
             endpoint_port: 1,
             vendor: text("maker"),
             hardware_version: text("7"),
-            firmware: text("x"),
+            firmware: text(name),
             device_id: text(""),
         };
         let mut bytes = Vec::new();

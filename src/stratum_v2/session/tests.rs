@@ -561,3 +561,23 @@ fn custom_jobs_are_refused() {
     };
     assert_eq!(refused(&script.say(MiningOwned::SetCustomMiningJob(job))), "jd-not-supported");
 }
+
+#[test]
+fn extended_channels_are_as_large_as_the_device_holds_and_standard_ones_as_large_as_any() {
+    for (name, holds) in [("x", 11), ("Braiins OS 25", 38), ("WhatsMiner", 145), ("xminer-1.2", 360)] {
+        let mut script = Script::device(name);
+        script.open(Kind::Extended, 1.0, [0xff; 32]);
+        script.open(Kind::Standard, 1.0, [0xff; 32]);
+        let classes: Vec<u16> = script.session.channels.values().map(|channel| channel.key.class).collect();
+        assert_eq!(classes, [holds, 360], "{name}");
+    }
+    let mut small = Script::device("a small one");
+    let refused = small.open(Kind::Extended, 1.0, [0xff; 32]);
+    assert!(
+        matches!(&refused[..], [Said::Mining(MiningOwned::OpenMiningChannelError(error))]
+            if error.error_code.as_bytes() == TOO_SMALL.as_bytes()),
+        "{refused:?}"
+    );
+    small.open(Kind::Standard, 1.0, [0xff; 32]);
+    assert_eq!(small.session.channels.len(), 1, "it need not see a coinbase for that");
+}
