@@ -123,6 +123,7 @@ fn config(args: &DemoArgs, params: ChainParams, data_dir: PathBuf) -> Config {
         stratum: vec![stratum],
         stratum_tls: None,
         stratum_v2: Vec::new(),
+        proxy_protocol_from: Vec::new(),
         address: None,
         payout_class: Default::default(),
         fee: None,

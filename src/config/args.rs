@@ -3,7 +3,7 @@
 //! Only shapes and help texts; what they mean together is checked in [`super::Config`].
 
 use super::fee::FeeRate;
-use super::value::{ListenAddr, LogFormat, NetworkName, PeerAddr, RpcUrl, Secret, ZmqUrl};
+use super::value::{Addresses, ListenAddr, LogFormat, NetworkName, PeerAddr, RpcUrl, Secret, ZmqUrl};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -59,6 +59,10 @@ pub struct NodeArgs {
     /// Its private key (PEM)
     #[arg(long, value_name = "FILE", env = "COMMONWORK_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
+    /// A proxy, or a network of them (IP/BITS), that says for whom it connects to the ports for miners (PROXY protocol);
+    /// may be given again [default: none is believed]
+    #[arg(long, value_name = "IP[/BITS]", env = "COMMONWORK_PROXY_PROTOCOL_FROM", value_delimiter = ',')]
+    pub proxy_protocol_from: Vec<Addresses>,
     /// Where Stratum V2 listens; 0.0.0.0 admits devices on the network; may be given again [default: 127.0.0.1:34254]
     #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_STRATUM_V2", value_delimiter = ',')]
     pub stratum_v2: Vec<ListenAddr>,

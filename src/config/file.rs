@@ -13,6 +13,7 @@
 //! | `stratum-tls`, `stratum-v2` | the same |
 //! | `tls-certificate`, `tls-key` | files in PEM |
 //! | `no-stratum-v2` | `true` or `false` |
+//! | `proxy-protocol-from` | address or network (`IP/BITS`) of proxies that are believed, or a list of them |
 //! | `address` | Bitcoin address credited for users whose name is none |
 //! | `payout-class` | a table: part of a mining program's name = the outputs of a coinbase that such devices hold |
 //! | `fee` | part of others' work that is mined for the operator, like `"0.5%"` |
@@ -32,7 +33,9 @@
 
 use super::fee::FeeRate;
 use super::toml_file::{self, FileError};
-use super::value::{ListenAddr, LogFormat, NetworkName, OneOrMore, PeerAddr, RpcUrl, Secret, ZmqUrl};
+use super::value::{
+    Addresses, ListenAddr, LogFormat, NetworkName, OneOrMore, PeerAddr, RpcUrl, Secret, ZmqUrl,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -69,6 +72,8 @@ pub struct FileConfig {
     pub stratum_v2: OneOrMore<ListenAddr>,
     /// Whether there is no Stratum V2.
     pub no_stratum_v2: Option<bool>,
+    /// Proxies that are believed for whom they connect.
+    pub proxy_protocol_from: OneOrMore<Addresses>,
     /// Who is credited for users whose name is no address.
     pub address: Option<String>,
     /// The outputs that devices hold, by parts of their programs' names.

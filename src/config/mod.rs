@@ -25,12 +25,14 @@ pub use peers::PeerConfig;
 pub use tls::TlsConfig;
 pub use toml_file::{FileError, TextError};
 pub use value::{
-    BadValue, ListenAddr, LogFormat, NetworkName, OneOrMore, PeerAddr, RpcUrl, Secret, ZmqUrl, zmq_advice,
+    Addresses, BadValue, ListenAddr, LogFormat, NetworkName, OneOrMore, PeerAddr, RpcUrl, Secret, ZmqUrl,
+    zmq_advice,
 };
 
 use crate::address::{address_of, parse_owner};
 use crate::ports;
 use chain_file::ChainFile;
+use ipnet::IpNet;
 use sharechain::owner::Owner;
 use sharechain::params::{ChainParams, Network};
 use std::collections::BTreeMap;
@@ -102,6 +104,8 @@ pub struct Config {
     pub stratum_tls: Option<TlsConfig>,
     /// Where Stratum V2 listens; nowhere if it is not wanted.
     pub stratum_v2: Vec<SocketAddr>,
+    /// Proxies that are believed for whom they connect.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// Who is credited for users whose name is no address.
     pub address: Option<Owner>,
     /// The outputs that devices hold, by parts of their programs' names; goes before what is built in.
@@ -129,6 +133,7 @@ impl Config {
             stratum: listeners(&node.stratum, &file.stratum.0, ports::STRATUM),
             stratum_tls: tls::resolve(node, file)?,
             stratum_v2: listeners_v2(node, file),
+            proxy_protocol_from: proxies(node, file),
             address,
             fee: fee::resolve(node, file, address, network)?,
             payout_class: file.payout_class.clone(),
@@ -187,6 +192,12 @@ fn listeners_v2(node: &NodeArgs, file: &FileConfig) -> Vec<SocketAddr> {
         return Vec::new();
     }
     listeners(&node.stratum_v2, &file.stratum_v2.0, ports::STRATUM_V2)
+}
+
+fn proxies(node: &NodeArgs, file: &FileConfig) -> Vec<IpNet> {
+    let line = &node.proxy_protocol_from;
+    let given = if line.is_empty() { &file.proxy_protocol_from.0 } else { line };
+    given.iter().map(|Addresses(net)| *net).collect()
 }
 
 fn api(node: &NodeArgs, file: &FileConfig) -> Result<SocketAddr, ConfigError> {

@@ -215,6 +215,18 @@ fn tls_is_there_where_told_with_the_files_that_are_given() {
 }
 
 #[test]
+fn proxies_are_believed_where_they_are_named() {
+    let proxies = |line: &str, file: &str| {
+        let nets = config(line, file).expect("right").proxy_protocol_from;
+        nets.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(proxies("", "").is_empty());
+    assert_eq!(proxies("", "proxy-protocol-from = ['10.0.0.0/8', '::1']"), ["10.0.0.0/8", "::1/128"]);
+    let line = "--proxy-protocol-from 192.0.2.1,192.0.2.8/29";
+    assert_eq!(proxies(line, "proxy-protocol-from = '::1'"), ["192.0.2.1/32", "192.0.2.8/29"]);
+}
+
+#[test]
 fn a_node_may_mine_alone() {
     let peers = |line: &str, file: &str| config(line, file).expect("right").p2p;
     assert_eq!(peers("--offline", ""), None);

@@ -3,6 +3,7 @@
 //! Command line, environment and file all go through the same [`FromStr`], so they accept the same texts.
 
 use crate::ports;
+use ipnet::IpNet;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use sharechain::params::Network;
 use std::fmt;
@@ -143,6 +144,22 @@ impl FromStr for ListenAddr {
 }
 
 from_text!(ListenAddr);
+
+/// Addresses that belong together: a network, or one alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses(pub IpNet);
+
+impl FromStr for Addresses {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let wanted = "an address or a network, like 192.0.2.1, 10.0.0.0/8 or fd00::/8";
+        let alone = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse().or_else(|_| alone()).map(Self).map_err(|_| bad(text, wanted))
+    }
+}
+
+from_text!(Addresses);
 
 /// A node to connect to, as people write it; only its form is looked at here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -396,11 +413,21 @@ mod tests {
     }
 
     #[test]
-    fn listening_addresses_may_leave_out_the_port() {
+    fn listening_addresses_may_leave_out_the_port_and_networks_their_size() {
         let or_7 = |text: &str| text.parse::<ListenAddr>().map(|a| a.or_port(7).to_string());
         assert_eq!(or_7("0.0.0.0:3333"), Ok("0.0.0.0:3333".into()));
         assert_eq!(or_7("127.0.0.1"), Ok("127.0.0.1:7".into()));
         assert_eq!(or_7("[::1]:0"), Ok("[::1]:0".into()));
+        let contains = |text: &str, ip: &str| {
+            let Addresses(net) = text.parse().expect("right");
+            net.contains(&ip.parse::<IpAddr>().expect("an address"))
+        };
+        assert!(contains("10.0.0.0/8", "10.9.8.7") && !contains("10.0.0.0/8", "11.0.0.1"));
+        assert!(contains("192.0.2.1", "192.0.2.1") && !contains("192.0.2.1", "192.0.2.2"));
+        assert!(contains("fd00::/8", "fd12::1") && !contains("::1", "127.0.0.1"));
+        for wrong in ["", "proxy", "10.0.0.0/33", "10.0.0.1:80", "/8"] {
+            assert!(wrong.parse::<Addresses>().is_err(), "{wrong}");
+        }
         assert!(or_7("example.org:1").is_err() && or_7(":3333").is_err() && or_7("1.2.3.4:70000").is_err());
     }
 }

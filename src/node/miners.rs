@@ -87,7 +87,7 @@ impl Servers {
         let wanted = !listeners.v2.is_empty();
         let authority = wanted.then(|| Authority::load(&config.place.authority_file())).transpose()?;
         let sessions = Sessions::new(random_u32()?, MAX_SESSIONS);
-        let gate = Gate::default();
+        let gate = Gate::new(&config.proxy_protocol_from);
         let port_v2 = listeners.port_v2(config);
         let (identity, tls_ports) = tls::open(config)?;
         let addresses =

@@ -6,6 +6,7 @@
 use super::harvest::Harvest;
 use super::lines::{LineBuffer, TooLong};
 use super::pipe::{Pipe, Ready};
+use super::proxy::{Beginning, look};
 use super::server::{Limits, Server, now};
 use super::session::{Close, Event, Session};
 use super::tls::Tls;
@@ -51,6 +52,8 @@ pub(super) enum End {
     Plain,
     /// Its TLS fails.
     Unsealed(rustls::Error),
+    /// It says for whom it connects, and is not believed.
+    Proxy,
     /// A line was too long, or too many lines made no sense.
     Garbage,
     /// All its work was refused, for minutes.
@@ -77,6 +80,9 @@ impl fmt::Display for End {
                 f.write_str("it does not speak TLS, as this port does; --stratum opens a plain one")
             }
             Self::Unsealed(error) => write!(f, "TLS: {error}"),
+            Self::Proxy => {
+                f.write_str("it sends a PROXY header; --proxy-protocol-from names those that are believed")
+            }
             Self::Garbage => f.write_str("it does not speak Stratum"),
             Self::Refused => f.write_str("all its work is refused"),
             Self::NoHandshake => f.write_str("it did not subscribe and authorize in time"),
@@ -142,7 +148,9 @@ pub(super) struct Connection {
     /// When it connected, and when it last said something.
     began: Instant,
     heard: Instant,
-    first_byte_seen: bool,
+    /// What it said before there was a connection, and whether the first bytes were looked at.
+    said: Vec<u8>,
+    begun: bool,
 }
 
 impl Connection {
@@ -167,8 +175,15 @@ impl Connection {
             limits: server.limits,
             began,
             heard: began,
-            first_byte_seen: false,
+            said: Vec::new(),
+            begun: false,
         }
+    }
+
+    /// With what was received already, if anything was.
+    pub(super) fn having_said(mut self, said: Vec<u8>) -> Self {
+        self.said = said;
+        self
     }
 
     /// Runs until either side ends it. Work that was found is passed on even then.
@@ -200,6 +215,9 @@ impl Connection {
         let shares = self.harvest.shares();
         let mut tick = interval(TICK.min(self.limits.handshake));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if let Err(end) = self.hear() {
+            return end;
+        }
         loop {
             if let Err(end) = self.take_lines().and_then(|()| self.write()) {
                 return end;
@@ -251,6 +269,7 @@ impl Connection {
     }
 
     fn read(&mut self) -> Result<(), End> {
+        let over_tls = self.tls.is_some();
         let space = match &mut self.tls {
             None => self.lines.space(),
             Some(tls) => tls.space(),
@@ -261,13 +280,30 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(End::Socket(error)),
         }
-        if !self.first_byte_seen {
-            match (space.first() == Some(&TLS_HANDSHAKE), self.tls.is_some()) {
-                (true, false) => return Err(End::Tls),
-                (false, true) => return Err(End::Plain),
-                _ => self.first_byte_seen = true,
-            }
+        if !self.begun {
+            self.begun = true;
+            begins_well(space, over_tls)?;
         }
+        self.unseal()
+    }
+
+    /// Takes what was received before there was a connection.
+    fn hear(&mut self) -> Result<(), End> {
+        let said = std::mem::take(&mut self.said);
+        if said.is_empty() {
+            return Ok(());
+        }
+        self.begun = true;
+        begins_well(&said, self.tls.is_some())?;
+        let space = match &mut self.tls {
+            None => self.lines.space(),
+            Some(tls) => tls.space(),
+        };
+        space.extend_from_slice(&said);
+        self.unseal()
+    }
+
+    fn unseal(&mut self) -> Result<(), End> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
         tls.open(self.lines.space(), &mut self.pipe.output).map_err(End::Unsealed)
     }
@@ -370,6 +406,17 @@ impl Connection {
         self.pipe.stream.shutdown().await?;
         let mut unread = (&mut self.pipe.stream).take(LINGER_BYTES);
         tokio::io::copy(&mut unread, &mut tokio::io::sink()).await.map(drop)
+    }
+}
+
+/// Whether what is said first is in the language of this port.
+fn begins_well(first: &[u8], tls: bool) -> Result<(), End> {
+    match (first.first() == Some(&TLS_HANDSHAKE), tls) {
+        (true, false) => Err(End::Tls),
+        (true, true) => Ok(()),
+        _ if matches!(look(first), Beginning::Header { .. } | Beginning::Broken) => Err(End::Proxy),
+        (false, true) => Err(End::Plain),
+        (false, false) => Ok(()),
     }
 }
 

@@ -1,20 +1,40 @@
-//! The way in, which is the same for all ports: connections are accepted, unless their address connects too often.
+//! The way in, which is the same for all ports: connections are accepted, unless their address connects too often. What
+//! a trusted proxy connects for has the address that the proxy says.
 
 use super::knocks::Knocks;
+use super::proxy::{Beginning, look};
+use ipnet::IpNet;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
 
 /// How long to let go of a listener that has no file descriptors left, or another passing trouble.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections of trusted proxies that have not said yet for whom.
+const MAX_UNCLEAR: usize = 1_024;
+/// Bytes that are asked for in one go, until it is clear.
+const CHUNK: usize = 1024;
 
 /// What the ports for miners know in common. Clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Gate {
     knocks: Arc<Mutex<Knocks>>,
+    proxies: Arc<[IpNet]>,
+    unclear: Arc<Semaphore>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new(&[])
+    }
 }
 
 /// A connection that may come in.
@@ -22,25 +42,50 @@ pub struct Gate {
 pub(crate) struct Guest {
     pub(crate) stream: TcpStream,
     pub(crate) remote: SocketAddr,
+    /// What it said already.
+    pub(crate) said: Vec<u8>,
+}
+
+/// What a port does with its connections.
+#[derive(Clone)]
+pub(crate) struct Reception<F> {
+    /// Takes one that may come in.
+    pub(crate) admit: F,
+    /// How long a proxy may take to say for whom it connects.
+    pub(crate) patience: Duration,
+    /// The tasks of the connections.
+    pub(crate) connections: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl Gate {
-    /// Accepts connections until `shutdown`, and gives those that may come in to `admit`.
-    pub(crate) async fn keep(
+    /// With proxies at these addresses that are believed whom they connect for.
+    pub fn new(proxies: &[IpNet]) -> Self {
+        Self {
+            knocks: Arc::default(),
+            proxies: proxies.into(),
+            unclear: Arc::new(Semaphore::new(MAX_UNCLEAR)),
+        }
+    }
+
+    /// Accepts connections until the shutdown.
+    pub(crate) async fn keep<F: Fn(Guest) + Clone + Send + 'static>(
         self,
         listener: TcpListener,
-        admit: impl Fn(Guest),
-        shutdown: CancellationToken,
+        reception: Reception<F>,
     ) {
         loop {
             let accepted = tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = reception.shutdown.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, remote)) => {
-                    if let Some(guest) = self.look_at(Guest { stream, remote }) {
-                        admit(guest);
+                    let guest = Guest { stream, remote, said: Vec::new() };
+                    if self.is_proxy(remote) {
+                        self.ask(guest, &reception);
+                    } else if let Some(guest) = self.look_at(guest) {
+                        (reception.admit)(guest);
                     }
                 }
                 Err(error) => {
@@ -49,6 +94,34 @@ impl Gate {
                 }
             }
         }
+    }
+
+    fn is_proxy(&self, remote: SocketAddr) -> bool {
+        let ip = remote.ip().to_canonical();
+        self.proxies.iter().any(|proxies| proxies.contains(&ip))
+    }
+
+    /// Finds out for whom a proxy connects, in a task of its own.
+    fn ask<F: Fn(Guest) + Clone + Send + 'static>(&self, guest: Guest, reception: &Reception<F>) {
+        let Ok(permit) = Arc::clone(&self.unclear).try_acquire_owned() else {
+            warn!(proxy = %guest.remote, "connection refused: too many of proxies' have not said for whom they are");
+            return;
+        };
+        let (gate, reception) = (self.clone(), reception.clone());
+        let tasks = reception.connections.clone();
+        tasks.spawn(async move {
+            let proxy = guest.remote;
+            let heard = tokio::select! {
+                () = reception.shutdown.cancelled() => return,
+                heard = timeout(reception.patience, hear(guest)) => heard,
+            };
+            drop(permit);
+            match heard {
+                Ok(Ok(guest)) => gate.look_at(guest).into_iter().for_each(&reception.admit),
+                Ok(Err(error)) => info!(%proxy, "connection of a proxy closed: {error}"),
+                Err(_) => info!(%proxy, "connection of a proxy closed: it said nothing for too long"),
+            }
+        });
     }
 
     fn look_at(&self, guest: Guest) -> Option<Guest> {
@@ -63,5 +136,29 @@ impl Gate {
             return None;
         }
         Some(guest)
+    }
+}
+
+/// Reads until it is clear for whom a trusted proxy connects. One that says nothing of it speaks for itself.
+async fn hear(guest: Guest) -> io::Result<Guest> {
+    let Guest { mut stream, mut remote, mut said } = guest;
+    loop {
+        match look(&said) {
+            Beginning::Unclear => {
+                said.reserve(CHUNK);
+                if stream.read_buf(&mut said).await? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            Beginning::Other => return Ok(Guest { stream, remote, said }),
+            Beginning::Broken => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "its PROXY header is broken"));
+            }
+            Beginning::Header { length, remote: told } => {
+                remote = told.unwrap_or(remote);
+                said.drain(..length);
+                return Ok(Guest { stream, remote, said });
+            }
+        }
     }
 }

@@ -18,6 +18,7 @@ pub mod memory;
 mod message;
 mod password;
 pub(crate) mod pipe;
+mod proxy;
 pub(crate) mod served;
 pub mod server;
 pub mod session;

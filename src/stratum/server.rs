@@ -4,7 +4,7 @@
 
 use super::certificate::Identity;
 use super::connection::Connection;
-use super::gate::{Gate, Guest};
+use super::gate::{Gate, Guest, Reception};
 use super::session::{Now, Session, SessionConfig};
 use super::sessions::Sessions;
 use super::tls::Tls;
@@ -131,8 +131,13 @@ impl Server {
                 connections: connections.clone(),
                 shutdown: shutdown.clone(),
             };
-            let admit = move |guest| door.admit(guest);
-            accepting.spawn(self.gate.clone().keep(listener, admit, shutdown.clone()));
+            let reception = Reception {
+                admit: move |guest| door.admit(guest),
+                patience: self.limits.handshake,
+                connections: connections.clone(),
+                shutdown: shutdown.clone(),
+            };
+            accepting.spawn(self.gate.clone().keep(listener, reception));
         }
         accepting.close();
         accepting.wait().await;
@@ -142,6 +147,7 @@ impl Server {
 }
 
 /// One port's part in letting connections in.
+#[derive(Clone)]
 struct Door {
     server: Server,
     tls: Option<Identity>,
@@ -150,7 +156,7 @@ struct Door {
 }
 
 impl Door {
-    fn admit(&self, Guest { stream, remote }: Guest) {
+    fn admit(&self, Guest { stream, remote, said }: Guest) {
         let server = &self.server;
         if !*server.open.borrow() {
             debug!(%remote, "miner refused: there is nothing to mine on");
@@ -169,7 +175,7 @@ impl Door {
         };
         let session =
             Session::new(Arc::clone(&server.config), Arc::clone(&place.stats), place.extranonce1(), now());
-        let connection = Connection::new(stream, tls, remote, session, server);
+        let connection = Connection::new(stream, tls, remote, session, server).having_said(said);
         let shutdown = self.shutdown.clone();
         self.connections.spawn(async move {
             info!(%remote, "miner connected");

@@ -119,13 +119,16 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, session: Session, server: &Server) -> Self {
+    /// `said` is what was received already.
+    pub(super) fn new(stream: TcpStream, said: &[u8], session: Session, server: &Server) -> Self {
         let began = Instant::now();
         let authority: &Authority = &server.authority;
+        let mut link = Link::new(authority);
+        link.space().extend_from_slice(said);
         Self {
             pipe: Pipe::new(stream, began),
             session,
-            link: Link::new(authority),
+            link,
             harvest: Harvest::new(server.outbox.clone()),
             jobs: Vec::new(),
             work: Arc::clone(&server.work),

@@ -5,7 +5,7 @@
 use super::authority::Authority;
 use super::connection::Connection;
 use super::session::{Session, SessionConfig};
-use crate::stratum::gate::{Gate, Guest};
+use crate::stratum::gate::{Gate, Guest, Reception};
 use crate::stratum::server::{BindError, Limits, bind_for};
 use crate::stratum::sessions::Sessions;
 use crate::stratum::urls::{Reach, device_host};
@@ -54,9 +54,14 @@ impl Server {
         let accepting = TaskTracker::new();
         for listener in listeners {
             self.say_url(&listener);
-            let (server, connections, until) = (self.clone(), connections.clone(), shutdown.clone());
-            let admit = move |guest| server.admit(guest, &connections, &until);
-            accepting.spawn(self.gate.clone().keep(listener, admit, shutdown.clone()));
+            let (server, tasks, until) = (self.clone(), connections.clone(), shutdown.clone());
+            let reception = Reception {
+                admit: move |guest| server.admit(guest, &tasks, &until),
+                patience: self.limits.handshake,
+                connections: connections.clone(),
+                shutdown: shutdown.clone(),
+            };
+            accepting.spawn(self.gate.clone().keep(listener, reception));
         }
         accepting.close();
         // Without a listener there is nothing to wait for but the end.
@@ -68,7 +73,7 @@ impl Server {
 
     fn admit(
         &self,
-        Guest { stream, remote }: Guest,
+        Guest { stream, remote, said }: Guest,
         connections: &TaskTracker,
         shutdown: &CancellationToken,
     ) {
@@ -81,7 +86,7 @@ impl Server {
             return;
         };
         let session = Session::new(Arc::clone(&self.config), self.sessions.clone(), remote);
-        let connection = Connection::new(stream, session, self);
+        let connection = Connection::new(stream, &said, session, self);
         let shutdown = shutdown.clone();
         connections.spawn(async move {
             info!(%remote, "miner connected, Stratum V2");

@@ -149,6 +149,7 @@ impl TestNode {
             stratum: vec![any_port],
             stratum_tls: Some(TlsConfig { listen: vec![any_port], files: None }),
             stratum_v2: vec![any_port],
+            proxy_protocol_from: Vec::new(),
             address: None,
             payout_class: Default::default(),
             fee: None,

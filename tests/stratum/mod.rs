@@ -3,6 +3,7 @@
 mod classes;
 mod limits;
 mod mining;
+mod proxy;
 mod rebuild;
 mod tls;
 mod transcripts;
@@ -18,6 +19,7 @@ use commonwork::stratum::sessions::Sessions;
 use commonwork::work::job::{Candidate, Job, JobIds};
 use commonwork::work::outbox::{BlockSink, Outbox};
 use commonwork::work::source::WorkSource;
+use ipnet::IpNet;
 use sharechain::owner::Owner;
 use sharechain::params::Network;
 use std::collections::BTreeMap;
@@ -72,6 +74,8 @@ struct Setup {
     address: SocketAddr,
     /// What it shows to miners; none for a server that speaks plainly.
     tls: Option<Identity>,
+    /// Proxies that it believes.
+    proxies: Vec<IpNet>,
     /// The jobs of each class.
     by_class: Vec<Job>,
 }
@@ -85,6 +89,7 @@ impl Default for Setup {
             share_queue: 10_000,
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             tls: None,
+            proxies: Vec::new(),
             by_class: Vec::new(),
         }
     }
@@ -129,7 +134,7 @@ impl Setup {
             outbox: Outbox { blocks: Arc::<Blocks>::clone(&blocks), shares: share_sender },
             open: is_open,
             sessions: sessions.clone(),
-            gate: Gate::default(),
+            gate: Gate::new(&self.proxies),
             limits: self.limits,
         };
         let shutdown = CancellationToken::new();

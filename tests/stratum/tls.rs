@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// A self-made certificate and its file.
-fn identity() -> (tempfile::TempDir, Identity) {
+pub(super) fn identity() -> (tempfile::TempDir, Identity) {
     let folder = tempfile::tempdir().expect("a folder");
     let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
     let files = Files { certificate: &certificate, key: &key };
@@ -34,6 +34,16 @@ async fn connect(
     trusted: &Path,
     version: &'static SupportedProtocolVersion,
 ) -> std::io::Result<Client> {
+    let stream = soon(TcpStream::connect(address)).await.expect("a connection");
+    over(stream, trusted, version).await
+}
+
+/// The same over a connection that is there.
+pub(super) async fn over(
+    stream: TcpStream,
+    trusted: &Path,
+    version: &'static SupportedProtocolVersion,
+) -> std::io::Result<Client> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(trusted).expect("a certificate")).expect("it can be trusted");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -42,7 +52,6 @@ async fn connect(
         .expect("a version")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let stream = soon(TcpStream::connect(address)).await.expect("a connection");
     let name = ServerName::try_from("localhost").expect("a name");
     let stream = soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await?;
     let (read, write) = tokio::io::split(stream);

@@ -1,9 +1,10 @@
 //! Connections that must end, and those that must not begin.
 
-use super::{Client, Said, Setup, setup, soon};
+use super::{Client, Running, Said, Setup, setup, soon};
 use crate::support::jobs::JobMaker;
-use codec_sv2::SerializedFrame;
+use codec_sv2::{Handshake, SerializedFrame};
 use commonwork::stratum::server::Limits;
+use noise_sv2::Initiator;
 use parsers_sv2::CommonMessagesOwned;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -138,5 +139,38 @@ async fn who_reads_nothing_gets_no_queue_and_is_cut_off() {
         }
     })
     .await;
+    soon(running.stop()).await;
+}
+
+/// Connects as a proxy for this address; whether there is an answer.
+async fn is_let_in(running: &Running, ip: &str) -> bool {
+    let mut stream = soon(TcpStream::connect(running.address)).await.expect("a connection");
+    let (hello, _) = Handshake::initiator(Initiator::without_pk().expect("ready")).step_0().expect("ready");
+    let said = [format!("PROXY TCP4 {ip} 10.0.0.1 1 2\r\n").as_bytes(), hello.payload()].concat();
+    stream.write_all(&said).await.expect("written");
+    soon(stream.read_u8()).await.is_ok()
+}
+
+#[tokio::test]
+async fn an_address_that_connects_too_often_is_refused_whoever_connects_for_it() {
+    let proxies = vec!["127.0.0.1/32".parse().expect("an address")];
+    let running = Setup { proxies, most_connections: 10_000, ..Setup::default() }.start();
+    for _ in 0..50 {
+        assert!(is_let_in(&running, "192.0.2.9").await);
+    }
+    let mut more = 0;
+    while is_let_in(&running, "192.0.2.9").await {
+        more += 1;
+        assert!(more < 2_000, "ten a second are too slow to matter");
+    }
+    let mut stream = soon(TcpStream::connect(running.address)).await.expect("a connection");
+    stream.write_all(b"PROXY TCP4 192.0.2.10 10.0.0.1 5 6\r\n").await.expect("written");
+    let key = *running.authority.public();
+    let mut other = Client::over(stream, Some(key)).await.expect("others are undisturbed");
+    running.publish(JobMaker::default());
+    other.set_up(0).await;
+    other.standard("rig").await;
+    let snapshot = running.sessions.snapshot();
+    assert_eq!(snapshot[0].0.to_string(), "192.0.2.10:5");
     soon(running.stop()).await;
 }

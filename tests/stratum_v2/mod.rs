@@ -23,6 +23,7 @@ use commonwork::stratum_v2::session::SessionConfig;
 use commonwork::work::job::{Candidate, Job, JobIds};
 use commonwork::work::outbox::{BlockSink, Outbox};
 use commonwork::work::source::WorkSource;
+use ipnet::IpNet;
 use mining_sv2::{
     NewExtendedMiningJobOwned, NewMiningJobOwned, OpenExtendedMiningChannelOwned,
     OpenStandardMiningChannelOwned, SetNewPrevHashOwned, SubmitSharesExtendedOwned,
@@ -80,11 +81,13 @@ struct Setup {
     limits: Limits,
     most_connections: usize,
     share_queue: usize,
+    /// Proxies that it believes.
+    proxies: Vec<IpNet>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { limits: Limits::default(), most_connections: 100, share_queue: 10_000 }
+        Self { limits: Limits::default(), most_connections: 100, share_queue: 10_000, proxies: Vec::new() }
     }
 }
 
@@ -126,7 +129,7 @@ impl Setup {
             outbox: Outbox { blocks: Arc::<Blocks>::clone(&blocks), shares: share_sender },
             open: is_open,
             sessions: sessions.clone(),
-            gate: Gate::default(),
+            gate: Gate::new(&self.proxies),
             connections: Arc::new(Semaphore::new(self.most_connections)),
             limits: self.limits,
         };
@@ -176,7 +179,11 @@ struct Client {
 impl Client {
     /// Shakes hands with a server that is to have this key, or any.
     async fn connect(address: SocketAddr, key: Option<[u8; 32]>) -> Result<Self, codec_sv2::Error> {
-        let mut stream = soon(TcpStream::connect(address)).await.expect("a connection");
+        Self::over(soon(TcpStream::connect(address)).await.expect("a connection"), key).await
+    }
+
+    /// The same over a connection that is there.
+    async fn over(mut stream: TcpStream, key: Option<[u8; 32]>) -> Result<Self, codec_sv2::Error> {
         let role = match key {
             Some(key) => Initiator::from_raw_k(key).expect("a key"),
             None => Initiator::without_pk().expect("ready"),
