@@ -6,6 +6,7 @@ extern crate self as commonwork;
 
 pub mod address;
 pub mod api;
+pub mod bench;
 pub mod bitcoin;
 pub mod chain;
 pub mod commands;
@@ -14,6 +15,7 @@ mod disk;
 pub mod logging;
 pub mod miner;
 pub mod node;
+pub mod open_files;
 pub mod p2p;
 pub mod peers;
 pub mod ports;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Parser;
 use commonwork::commands::{
-    Cli, Command, Outcome, chain, check, demo, mine, output, payouts, peers, simulate, status,
+    Cli, Command, Outcome, bench, chain, check, demo, mine, output, payouts, peers, simulate, status,
 };
 use commonwork::config::{self, Config, LogFormat, Place};
 use commonwork::{logging, node, shutdown};
@@ -61,6 +61,10 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Status(args) => stop.run_until_cancelled(status::run(&place()?, &args)).await.transpose()?,
         Command::Peers(args) => stop.run_until_cancelled(peers::peers(&place()?, &args)).await.transpose()?,
         Command::Bans(args) => stop.run_until_cancelled(peers::bans(&place()?, &args)).await.transpose()?,
+        Command::Bench(args) => {
+            logging::start(LogFormat::default(), LevelFilter::WARN)?;
+            bench::run(args, stop).await?
+        }
         Command::Simulate(args) => {
             logging::start(LogFormat::default(), LevelFilter::WARN)?;
             let simulation = tokio::task::spawn_blocking(move || simulate::run(&args, &stop));

@@ -106,6 +106,7 @@ pub struct NodeOptions {
 /// Runs a node until `shutdown` is cancelled or something essential ends.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let upstreams = upstreams(&config)?;
+    miners::make_room();
     let node = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         node = Node::start(&config, upstreams, NodeOptions::default()) => node?,

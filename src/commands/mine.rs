@@ -5,6 +5,7 @@ use crate::config::Secret;
 use crate::miner::{Miner, MinerConfig, MinerError, MinerReport};
 use crate::ports;
 use clap::Args;
+use std::fmt;
 use std::num::NonZero;
 use std::str::FromStr;
 use std::thread::available_parallelism;
@@ -55,6 +56,12 @@ pub struct ServerUrl(String);
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0:?} is no Stratum server. Give HOST:PORT, like 127.0.0.1:3333 or stratum+tcp://miner.local:3333")]
 pub struct BadUrl(String);
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl FromStr for ServerUrl {
     type Err = BadUrl;

@@ -2,6 +2,7 @@
 //!
 //! A command writes what was asked for to standard output and everything else to standard error.
 
+pub mod bench;
 pub mod chain;
 pub mod check;
 pub mod demo;
@@ -55,6 +56,8 @@ pub enum Command {
     Peers(peers::PeersArgs),
     /// List the nodes that the running node refuses, or lift bans
     Bans(peers::BansArgs),
+    /// Load a running server and tell what it takes
+    Bench(bench::BenchArgs),
     /// Simulate pools by a virtual clock, to see what the protocol does
     Simulate(simulate::SimulateArgs),
 }

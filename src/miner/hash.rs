@@ -10,7 +10,7 @@ const INITIAL: [u32; 8] =
 
 /// A header ready to be searched.
 #[derive(Clone, Debug)]
-pub(super) struct Search {
+pub(crate) struct Search {
     midstate: [u32; 8],
     /// The header's last 16 bytes and SHA-256's padding for 80 bytes.
     tail: [u8; 64],
@@ -21,7 +21,7 @@ pub(super) struct Search {
 
 impl Search {
     /// Prepares the search of a header, whose nonce is ignored, for hashes of at most `target`.
-    pub(super) fn new(header: &[u8; 80], target: U256) -> Self {
+    pub(crate) fn new(header: &[u8; 80], target: U256) -> Self {
         let mut midstate = INITIAL;
         compress256(&mut midstate, header.as_chunks::<64>().0);
         let mut tail = [0; 64];
@@ -33,7 +33,7 @@ impl Search {
     }
 
     /// The first of these nonces whose hash meets the target.
-    pub(super) fn run(&self, nonces: Range<u64>) -> Option<u32> {
+    pub(crate) fn run(&self, nonces: Range<u64>) -> Option<u32> {
         let mut first = [self.tail];
         let mut second = [[0; 64]];
         second[0][32] = 0x80;
@@ -67,7 +67,7 @@ fn put_words(bytes: &mut [u8; 64], words: &[u32; 8]) {
 }
 
 /// The target of a Stratum difficulty: 0xffff × 2^208 / difficulty, to 53 bits.
-pub(super) fn target(difficulty: f64) -> U256 {
+pub(crate) fn target(difficulty: f64) -> U256 {
     // As mantissa × 2^exponent, since the number itself may be larger than any float's whole part.
     let quotient = 65_535.0 / difficulty;
     if !quotient.is_finite() || quotient <= 0.0 {

@@ -11,13 +11,13 @@ const MOST_BRANCH: usize = 32;
 
 /// A job.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(crate) struct Job {
     /// The server's name for it.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Header time, as it is submitted.
-    pub(super) time: u32,
+    pub(crate) time: u32,
     /// What a hash must not be above.
-    pub(super) target: U256,
+    pub(crate) target: U256,
     /// Before and after the miner's part of the extranonce.
     coinbase: [Vec<u8>; 2],
     extranonce2_size: usize,
@@ -33,32 +33,32 @@ pub(super) struct Job {
 
 /// What the server said before any job.
 #[derive(Clone, Debug)]
-pub(super) struct Subscription {
-    pub(super) extranonce1: Vec<u8>,
-    pub(super) extranonce2_size: usize,
-    pub(super) mask: u32,
-    pub(super) difficulty: f64,
+pub(crate) struct Subscription {
+    pub(crate) extranonce1: Vec<u8>,
+    pub(crate) extranonce2_size: usize,
+    pub(crate) mask: u32,
+    pub(crate) difficulty: f64,
 }
 
 /// One piece of work: all nonces of one header.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     /// As it is submitted.
-    pub(super) extranonce2: String,
+    pub(crate) extranonce2: String,
     /// The rolled bits, as they are submitted.
-    pub(super) version_bits: u32,
+    pub(crate) version_bits: u32,
     /// The header, without a nonce.
-    pub(super) header: [u8; 80],
+    pub(crate) header: [u8; 80],
 }
 
 /// The server's line cannot be a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the server sent a job whose {0} makes no sense")]
-pub(super) struct BadJob(&'static str);
+pub(crate) struct BadJob(&'static str);
 
 impl Job {
     /// Reads the parameters of `mining.notify`.
-    pub(super) fn read(params: &serde_json::Value, subscription: &Subscription) -> Result<Self, BadJob> {
+    pub(crate) fn read(params: &serde_json::Value, subscription: &Subscription) -> Result<Self, BadJob> {
         let text = |index: usize, name| params[index].as_str().ok_or(BadJob(name));
         let bytes = |index, name| {
             hex(text(index, name)?).filter(|bytes| bytes.len() <= MOST_COINBASE).ok_or(BadJob(name))
@@ -91,7 +91,7 @@ impl Job {
     }
 
     /// The next piece of work that nobody has taken yet.
-    pub(super) fn take_piece(&self) -> Piece {
+    pub(crate) fn take_piece(&self) -> Piece {
         let count = self.taken.fetch_add(1, Ordering::Relaxed);
         let counter = count.to_be_bytes();
         let skipped = counter.len().saturating_sub(self.extranonce2_size);
@@ -138,7 +138,7 @@ fn double_sha256(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// Bytes from hexadecimal digits.
-pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn hex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let byte = |pair: &[u8; 2]| Some(digit(pair[0])? << 4 | digit(pair[1])?);

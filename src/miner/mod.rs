@@ -5,8 +5,8 @@
 //! `worker` (the threads), `client` (the conversation).
 
 mod client;
-mod hash;
-mod job;
+pub(crate) mod hash;
+pub(crate) mod job;
 mod slot;
 mod worker;
 

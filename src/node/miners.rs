@@ -7,6 +7,7 @@ use crate::api::MinersPort;
 use crate::api::form::FeeForm;
 use crate::bitcoin::client::Health;
 use crate::config::{Config, FeeConfig};
+use crate::open_files;
 use crate::peers::driver::Footing;
 use crate::stratum::device::PayoutClasses;
 use crate::stratum::gate::Gate;
@@ -23,12 +24,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Miners at a time: connections of Stratum v1 and channels of Stratum V2.
 const MAX_SESSIONS: usize = 10_000;
 /// Connections of Stratum V2 at a time.
 const MAX_CONNECTIONS_V2: usize = 10_000;
+/// Files that are open besides those of miners: other nodes, bitcoind, the store, the interface.
+const OTHER_FILES: usize = 1_000;
+
+/// Has the system let this program have as many connections as it may; warns when that is too few.
+pub(super) fn make_room() {
+    let files = open_files::raise();
+    if files < MAX_SESSIONS + OTHER_FILES {
+        let miners = files.saturating_sub(OTHER_FILES);
+        warn!(
+            "the system lets this program have {files} files open, enough for some {miners} miners. More are \
+             possible with LimitNOFILE= in the service's file, or ulimit -n"
+        );
+    }
+}
 
 /// Where miners connect.
 pub(super) struct Listeners {

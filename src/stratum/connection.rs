@@ -23,7 +23,7 @@ use tokio::sync::mpsc::{self, Permit};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{trace, warn};
 
 /// How often the session looks at the clock.
 const TICK: Duration = Duration::from_secs(2);
@@ -230,7 +230,7 @@ impl Connection {
                 }
                 Wake::Job(job) => {
                     self.session.on_job(job);
-                    Ok(())
+                    self.write().inspect(|()| trace!("a new job is written"))
                 }
                 Wake::Tick => self.on_tick(),
                 Wake::Readable => self.read(),

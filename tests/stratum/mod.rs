@@ -2,6 +2,7 @@
 
 mod classes;
 mod limits;
+mod load;
 mod mining;
 mod proxy;
 mod rebuild;

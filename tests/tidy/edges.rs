@@ -22,9 +22,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("p2p", &["peers"]),
     ("api", &["chain", "store", "peers"]),
     ("miner", &["stratum"]),
+    ("bench", &["miner"]),
     ("simulate", &["chain", "peers"]),
     ("logging", &["config"]),
     ("shutdown", &[]),
+    ("open_files", &[]),
     (
         "node",
         &[
@@ -39,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "p2p",
             "api",
             "miner",
+            "open_files",
         ],
     ),
     (
@@ -55,9 +58,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "p2p",
             "api",
             "miner",
+            "bench",
             "simulate",
             "logging",
             "shutdown",
+            "open_files",
             "node",
         ],
     ),
