@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The version bits that miners may roll: 13 to 28, outside of what BIP9 deployments signal with.
-pub(super) const VERSION_MASK: u32 = 0x1fff_e000;
+pub(crate) const VERSION_MASK: u32 = 0x1fff_e000;
 /// Most extensions that one request may name.
 const MAX_EXTENSIONS: usize = 16;
 

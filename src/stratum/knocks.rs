@@ -51,7 +51,7 @@ impl Knocks {
 }
 
 /// Whoever has one IPv6 address has the 2^64 of its network too.
-fn of_one_owner(ip: IpAddr) -> IpAddr {
+pub(crate) fn of_one_owner(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V6(ip) if !ip.is_loopback() => {
             let [a, b, c, d, ..] = ip.segments();

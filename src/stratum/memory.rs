@@ -26,14 +26,14 @@ struct Generations {
 
 impl LastDifficulties {
     /// The difficulty that a worker with this program had last.
-    pub(super) fn recall(&self, worker: &str, user_agent: &str) -> Option<Difficulty> {
+    pub(crate) fn recall(&self, worker: &str, user_agent: &str) -> Option<Difficulty> {
         let key = self.key(worker, user_agent);
         let generations = self.generations();
         generations.young.get(&key).or_else(|| generations.old.get(&key)).copied()
     }
 
     /// Remembers the difficulty of a worker that leaves.
-    pub(super) fn remember(&self, worker: &str, user_agent: &str, difficulty: Difficulty) {
+    pub(crate) fn remember(&self, worker: &str, user_agent: &str, difficulty: Difficulty) {
         let key = self.key(worker, user_agent);
         let mut generations = self.generations();
         if generations.young.len() >= MOST_WORKERS && !generations.young.contains_key(&key) {

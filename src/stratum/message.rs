@@ -16,22 +16,22 @@ const MAX_QUOTE: usize = 64;
 
 /// A line that is a request, or a notification where it has no id.
 #[derive(Debug)]
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// The id as it stands in the line. `None` when it is missing or null: such a request is never answered.
-    pub(super) id: Option<&'a str>,
+    pub(crate) id: Option<&'a str>,
     /// The method's name. `None` for a response to something that was never asked.
-    pub(super) method: Option<Cow<'a, str>>,
+    pub(crate) method: Option<Cow<'a, str>>,
     /// The parameters.
-    pub(super) params: Params<'a>,
+    pub(crate) params: Params<'a>,
 }
 
 /// The parameters of a request: values not looked at yet.
 #[derive(Debug, Default)]
-pub(super) struct Params<'a>(Vec<&'a RawValue>);
+pub(crate) struct Params<'a>(Vec<&'a RawValue>);
 
 /// Why a request is not granted; the number is what miners count by, the text what their owners read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// Not a JSON object with an id, a method and an array of parameters.
     #[error("Not a Stratum request: {0}")]
     NotARequest(&'static str),
@@ -78,18 +78,18 @@ impl Refusal {
     }
 
     /// A method that is not there.
-    pub(super) fn unsupported(method: &str) -> Self {
+    pub(crate) fn unsupported(method: &str) -> Self {
         Self::Unsupported(quote(method))
     }
 }
 
 /// A client's text, cut to a length that may be said back and without control characters.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_QUOTE).collect()
 }
 
 /// Reads one line, without its line end.
-pub(super) fn parse(line: &[u8]) -> Result<Request<'_>, Refusal> {
+pub(crate) fn parse(line: &[u8]) -> Result<Request<'_>, Refusal> {
     #[derive(Deserialize)]
     struct Raw<'a> {
         #[serde(borrow, default)]
@@ -119,12 +119,12 @@ pub(super) fn parse(line: &[u8]) -> Result<Request<'_>, Refusal> {
 
 impl<'a> Params<'a> {
     /// The parameter as it stands in the line.
-    pub(super) fn raw(&self, index: usize) -> Option<&'a str> {
+    pub(crate) fn raw(&self, index: usize) -> Option<&'a str> {
         self.0.get(index).map(|value| value.get())
     }
 
     /// The parameter, where it is a string.
-    pub(super) fn text(&self, index: usize) -> Option<Cow<'a, str>> {
+    pub(crate) fn text(&self, index: usize) -> Option<Cow<'a, str>> {
         self.raw(index).and_then(text)
     }
 

@@ -5,18 +5,18 @@
 
 pub(crate) mod account;
 pub mod certificate;
-mod configure;
+pub(crate) mod configure;
 pub(crate) mod connection;
 pub mod device;
 pub mod difficulty;
 pub mod gate;
 pub(crate) mod harvest;
 mod hex;
-mod knocks;
+pub(crate) mod knocks;
 mod lines;
 pub mod memory;
-mod message;
-mod password;
+pub(crate) mod message;
+pub(crate) mod password;
 pub(crate) mod pipe;
 mod proxy;
 pub(crate) mod served;

@@ -5,20 +5,20 @@ use super::vardiff::SHARES_PER_MINUTE;
 
 /// The wishes in a password. Of wishes that contradict each other the first one counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wishes {
+pub(crate) struct Wishes {
     /// `d=` or `diff=`: begin here, and do not fall below it.
-    pub(super) difficulty: Option<Difficulty>,
+    pub(crate) difficulty: Option<Difficulty>,
     /// `md=` or `minimumdifficulty=`: do not fall below it.
-    pub(super) floor: Option<Difficulty>,
+    pub(crate) floor: Option<Difficulty>,
     /// `th=`, terahashes a second: begin with what suits that.
-    pub(super) start: Option<Difficulty>,
+    pub(crate) start: Option<Difficulty>,
     /// `c=`: the outputs of a coinbase that the device holds.
-    pub(super) outputs: Option<u16>,
+    pub(crate) outputs: Option<u16>,
 }
 
 impl Wishes {
     /// Reads a password.
-    pub(super) fn read(password: &str) -> Self {
+    pub(crate) fn read(password: &str) -> Self {
         let mut wishes = Self::default();
         for (key, value) in password.split([',', ';', ' ']).filter_map(|part| part.split_once('=')) {
             let value = value.trim();

@@ -34,6 +34,13 @@ pub(crate) struct Served {
     pub(crate) at: Instant,
 }
 
+/// The highest difficulty at which no share, share block or Bitcoin block of the job is refused.
+pub(crate) fn most(job: &Job) -> Difficulty {
+    let targets = job.targets();
+    let each = [targets.network, targets.block, targets.share].map(Difficulty::within);
+    each.into_iter().min().unwrap_or(Difficulty::MIN)
+}
+
 /// The jobs that a session served, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct ServedJobs(VecDeque<Served>);

@@ -8,6 +8,7 @@
 mod requests;
 
 pub use requests::EXTRANONCE2_SIZE;
+pub(crate) use requests::{MOST_USER_AGENT, start_difficulty};
 
 use super::account::Account;
 use super::device::PayoutClasses;
@@ -15,7 +16,7 @@ use super::difficulty::Difficulty;
 use super::memory::LastDifficulties;
 use super::message::{self, Refusal};
 use super::password::Wishes;
-use super::served::{Served, ServedJobs};
+use super::served::{Served, ServedJobs, most};
 use super::stats::SessionStats;
 use super::submit::Found;
 use super::trouble::{FirstSubmits, Measure, Refusals, Trouble};
@@ -302,12 +303,7 @@ impl Session {
         if self.announced.is_none() {
             self.vardiff.restart(now.instant);
         }
-        let targets = job.targets();
-        self.most = [targets.network, targets.block, targets.share]
-            .into_iter()
-            .map(Difficulty::within)
-            .min()
-            .unwrap_or(Difficulty::MIN);
+        self.most = most(&job);
         self.vardiff.limit(self.most, now.instant);
         let difficulty = self.vardiff.difficulty();
         if self.announced.is_none_or(|announced| announced.difficulty != difficulty) {

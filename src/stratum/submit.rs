@@ -122,14 +122,9 @@ pub(crate) fn weigh(
     let enough = difficulty.accepted_target().is_met_by(&candidate.id.0);
     let for_chain = verdict.share || verdict.share_block;
     let repeated = (enough || for_chain) && !account.insert(&candidate.id);
-    let height = |job: &Job| job.commitment().bitcoin_height.0;
-    let latest = job.max_time().min(now.unix.saturating_add(MAX_HEADER_TIME_AHEAD));
-    let fault = if solution.time < job.min_time() {
-        Some(Fault::TooOld)
-    } else if solution.time > latest {
-        Some(Fault::TooFarAhead)
-    } else if height(newest) > height(job).saturating_add(1) {
-        Some(Fault::Stale)
+    let untimely = untimely(job, solution.time, newest, now);
+    let fault = if untimely.is_some() {
+        untimely
     } else if repeated {
         Some(Fault::Repeated)
     } else if !enough {
@@ -141,6 +136,19 @@ pub(crate) fn weigh(
         account.count(job, difficulty);
     }
     (Found { candidate, verdict, repeated }, fault)
+}
+
+/// What is wrong with the time of work: the header's, or that it comes too late. `newest` is the job served last.
+pub(crate) fn untimely(job: &Job, time: u32, newest: &Job, now: Now) -> Option<Fault> {
+    let height = |job: &Job| job.commitment().bitcoin_height.0;
+    let latest = job.max_time().min(now.unix.saturating_add(MAX_HEADER_TIME_AHEAD));
+    if time < job.min_time() {
+        Some(Fault::TooOld)
+    } else if time > latest {
+        Some(Fault::TooFarAhead)
+    } else {
+        (height(newest) > height(job).saturating_add(1)).then_some(Fault::Stale)
+    }
 }
 
 /// Judges a submit of the session. An error means that there is no job to judge it by.

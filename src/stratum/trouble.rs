@@ -56,7 +56,7 @@ impl FirstSubmits {
 
 /// Counts the submits that were refused since the last one that was accepted.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     count: u32,
     since: Option<Instant>,
     told: bool,
@@ -64,7 +64,7 @@ pub(super) struct Refusals {
 
 /// What is to be done about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Measure {
+pub(crate) enum Measure {
     Nothing,
     /// Ask it to connect again, which helps devices that have lost track.
     Reconnect,
@@ -73,7 +73,7 @@ pub(super) enum Measure {
 
 impl Refusals {
     /// Counts a submit.
-    pub(super) fn on_submit(&mut self, accepted: bool, now: Instant) {
+    pub(crate) fn on_submit(&mut self, accepted: bool, now: Instant) {
         if accepted {
             *self = Self::default();
         } else {
@@ -83,7 +83,7 @@ impl Refusals {
     }
 
     /// To be called every few seconds.
-    pub(super) fn on_tick(&mut self, now: Instant) -> Measure {
+    pub(crate) fn on_tick(&mut self, now: Instant) -> Measure {
         let Some(since) = self.since else { return Measure::Nothing };
         let lasted = now.saturating_duration_since(since);
         if self.count >= MOST_REFUSED_EVER {

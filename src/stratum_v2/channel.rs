@@ -2,7 +2,7 @@
 
 use crate::stratum::account::Account;
 use crate::stratum::difficulty::Difficulty;
-use crate::stratum::served::ServedJobs;
+use crate::stratum::served::{ServedJobs, most};
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Place;
 use crate::stratum::submit::{Fault, Found, weigh};
@@ -289,13 +289,6 @@ impl Channel {
         }
         (found.is_worth_something().then_some(found), answer)
     }
-}
-
-/// The highest difficulty at which no share, share block or Bitcoin block of the job is refused.
-pub(super) fn most(job: &Job) -> Difficulty {
-    let targets = job.targets();
-    let each = [targets.network, targets.block, targets.share].map(Difficulty::within);
-    each.into_iter().min().unwrap_or(Difficulty::MIN)
 }
 
 /// The lowest difficulty whose target is not above `target`, if there is one.

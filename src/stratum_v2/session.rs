@@ -5,10 +5,11 @@
 //! when they can be written.
 
 use super::announce;
-use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Submit, at_least, most, of_rate};
+use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Submit, at_least, of_rate};
 use super::frame::{self, Inbound};
 use crate::stratum::device::{PayoutClasses, TooSmall};
 use crate::stratum::difficulty::Difficulty;
+use crate::stratum::served::most;
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Sessions;
 use crate::stratum::submit::Found;

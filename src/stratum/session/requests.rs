@@ -19,7 +19,7 @@ use sharechain::target::Target;
 pub const EXTRANONCE2_SIZE: usize = 8;
 /// User names that are remembered; the work of others is looked at more slowly.
 const MOST_NAMES: usize = 16;
-const MOST_USER_AGENT: usize = 64;
+pub(crate) const MOST_USER_AGENT: usize = 64;
 /// What old clients send with the value in the method's name, an opening bracket between.
 const SUGGEST_DIFFICULTY: &str = "mining.suggest_difficulty";
 
@@ -251,7 +251,7 @@ impl Session {
 
 /// Difficulty to begin with, by the name that the mining program gives itself. Vardiff rises at once from one that is
 /// too low, but needs half a minute for each step down.
-fn start_difficulty(user_agent: &str) -> Difficulty {
+pub(crate) fn start_difficulty(user_agent: &str) -> Difficulty {
     const STARTS: &[(&str, i32)] = &[
         ("nerdminer", -13),
         ("commonwork", -10),
