@@ -11,6 +11,7 @@
 //! | `builder` | templates, chain state | jobs |
 //! | `stratum` | miners | candidates; Bitcoin blocks straight to `bitcoin` |
 //! | `stratum-v2` | miners that speak Stratum V2 | the same |
+//! | `legacy` | miners that speak `getwork` or `getblocktemplate` | the same |
 //! | `finder` | candidates | submissions; found Bitcoin blocks to be kept |
 //! | `found` | submitted blocks and their outcomes | blocks on the disk until a bitcoind has them |
 //! | `doors` | Bitcoin health, where the node stands beside its peers | whether miners are served, the log |
@@ -74,6 +75,8 @@ pub struct Node {
     pub stratum: Vec<SocketAddr>,
     /// Where Stratum V2 listens.
     pub stratum_v2: Vec<SocketAddr>,
+    /// Where `getwork` and `getblocktemplate` are served.
+    pub legacy: Vec<SocketAddr>,
     /// The key that miners know this node by in Stratum V2; none where that is not wanted.
     pub authority: Option<Authority>,
     /// Where the interface listens.
@@ -180,6 +183,7 @@ impl Node {
         let servers = Servers::new(config, listeners, service)?;
         let authority = servers.authority.clone();
         let (stratum, stratum_v2) = (servers.port.stratum.clone(), servers.port.stratum_v2.clone());
+        let legacy = servers.port.legacy.clone();
         let api_address = api.local_addr()?;
         let announced = api::announce(&config.place.data_dir, api_address)
             .context("the interface's address cannot be written into the data folder")?;
@@ -214,6 +218,7 @@ impl Node {
             chain,
             stratum,
             stratum_v2,
+            legacy,
             authority,
             api: api_address,
             serving: open,

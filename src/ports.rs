@@ -8,6 +8,8 @@ pub const STRATUM: u16 = 3333;
 pub const STRATUM_TLS: u16 = 4333;
 /// Stratum V2, for mining devices: the port of the specification's example.
 pub const STRATUM_V2: u16 = 34254;
+/// `getwork` and `getblocktemplate`, for old mining programs: where they looked for a P2Pool.
+pub const LEGACY: u16 = 9332;
 /// The node's own HTTP interface, on loopback.
 pub const API: u16 = 3380;
 /// Between nodes, TCP and UDP (QUIC) alike.

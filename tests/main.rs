@@ -5,6 +5,7 @@ mod bitcoind;
 mod cli;
 mod fuzz;
 mod hosts;
+mod legacy;
 mod node;
 mod p2p;
 mod pool;

@@ -22,6 +22,8 @@ pub struct MinersPort {
     pub fingerprint: Option<String>,
     /// Where Stratum V2 listens.
     pub stratum_v2: Vec<SocketAddr>,
+    /// Where `getwork` and `getblocktemplate` are served.
+    pub legacy: Vec<SocketAddr>,
     /// The key that miners know this node by in Stratum V2.
     pub authority: Option<String>,
     /// How many miners are connected.
@@ -50,6 +52,7 @@ pub(super) fn miners() -> MethodRouter<Shared> {
             stratum_tls: port.stratum_tls.clone(),
             fingerprint: port.fingerprint.clone(),
             stratum_v2: port.stratum_v2.clone(),
+            legacy: port.legacy.clone(),
             authority: port.authority.clone(),
             fee: port.fee.clone(),
         })

@@ -124,6 +124,7 @@ fn config(args: &DemoArgs, params: ChainParams, data_dir: PathBuf) -> Config {
         stratum_tls: None,
         stratum_v2: Vec::new(),
         proxy_protocol_from: Vec::new(),
+        legacy: Vec::new(),
         address: None,
         payout_class: Default::default(),
         fee: None,

@@ -78,6 +78,9 @@ fn text(Status { interface, chain, miners }: &Status) -> String {
     for address in &miners.stratum_v2 {
         text += &format!("Stratum V2   stratum2+tcp://{address}/{key}\n");
     }
+    for address in &miners.legacy {
+        text += &format!("getwork      http://{address}\n");
+    }
     if !key.is_empty() {
         text += &format!("authority    {key}\n");
     }
@@ -117,6 +120,7 @@ mod tests {
             stratum_tls: vec![port],
             fingerprint: Some("AB:CD".into()),
             stratum_v2: vec![port],
+            legacy: vec![port],
             authority: Some("9bX".into()),
             fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
         };
@@ -130,6 +134,7 @@ mod tests {
             "stratum+tls://127.0.0.1:1\n",
             "certificate  AB:CD (SHA-256)\n",
             "stratum2+tcp://127.0.0.1:1/9bX\n",
+            "getwork      http://127.0.0.1:1\n",
             "authority    9bX\n",
             "fee          0.5 % of others' work, for bc1q\n",
             "http://127.0.0.1:1\n",
@@ -141,13 +146,14 @@ mod tests {
             stratum_tls: vec![],
             fingerprint: None,
             stratum_v2: vec![],
+            legacy: vec![],
             authority: None,
             fee: None,
             ..status.miners
         };
         let shown = text(&status);
         assert!(shown.contains("not let in now"), "{shown}");
-        for unwanted in ["TLS", "certificate", "authority", "V2", "fee"] {
+        for unwanted in ["TLS", "certificate", "authority", "V2", "getwork", "fee"] {
             assert!(!shown.contains(unwanted), "{unwanted:?} is in:\n{shown}");
         }
     }

@@ -69,6 +69,9 @@ pub struct NodeArgs {
     /// Do without Stratum V2
     #[arg(long, env = "COMMONWORK_NO_STRATUM_V2", conflicts_with = "stratum_v2")]
     pub no_stratum_v2: bool,
+    /// Where getwork and getblocktemplate are served, for mining programs from before Stratum; may be given again [default: nowhere]
+    #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_LEGACY", value_delimiter = ',')]
+    pub legacy: Vec<ListenAddr>,
     /// Bitcoin address credited for miners whose user name is none
     #[arg(long, value_name = "ADDR", env = "COMMONWORK_ADDRESS")]
     pub address: Option<String>,

@@ -14,6 +14,7 @@
 //! | `tls-certificate`, `tls-key` | files in PEM |
 //! | `no-stratum-v2` | `true` or `false` |
 //! | `proxy-protocol-from` | address or network (`IP/BITS`) of proxies that are believed, or a list of them |
+//! | `legacy` | address to serve `getwork` and `getblocktemplate` on, or a list of them |
 //! | `address` | Bitcoin address credited for users whose name is none |
 //! | `payout-class` | a table: part of a mining program's name = the outputs of a coinbase that such devices hold |
 //! | `fee` | part of others' work that is mined for the operator, like `"0.5%"` |
@@ -74,6 +75,8 @@ pub struct FileConfig {
     pub no_stratum_v2: Option<bool>,
     /// Proxies that are believed for whom they connect.
     pub proxy_protocol_from: OneOrMore<Addresses>,
+    /// Where `getwork` and `getblocktemplate` are served.
+    pub legacy: OneOrMore<ListenAddr>,
     /// Who is credited for users whose name is no address.
     pub address: Option<String>,
     /// The outputs that devices hold, by parts of their programs' names.

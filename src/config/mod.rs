@@ -106,6 +106,8 @@ pub struct Config {
     pub stratum_v2: Vec<SocketAddr>,
     /// Proxies that are believed for whom they connect.
     pub proxy_protocol_from: Vec<IpNet>,
+    /// Where `getwork` and `getblocktemplate` are served; mostly nowhere.
+    pub legacy: Vec<SocketAddr>,
     /// Who is credited for users whose name is no address.
     pub address: Option<Owner>,
     /// The outputs that devices hold, by parts of their programs' names; goes before what is built in.
@@ -134,6 +136,7 @@ impl Config {
             stratum_tls: tls::resolve(node, file)?,
             stratum_v2: listeners_v2(node, file),
             proxy_protocol_from: proxies(node, file),
+            legacy: given(&node.legacy, &file.legacy.0, ports::LEGACY),
             address,
             fee: fee::resolve(node, file, address, network)?,
             payout_class: file.payout_class.clone(),
@@ -176,10 +179,13 @@ fn params(args: &PlaceArgs, file: &FileConfig) -> Result<ChainParams, ConfigErro
 }
 
 fn listeners(line: &[ListenAddr], file: &[ListenAddr], port: u16) -> Vec<SocketAddr> {
+    let given = given(line, file, port);
+    if given.is_empty() { vec![SocketAddr::new(LOOPBACK, port)] } else { given }
+}
+
+/// The addresses of the command line, or else those of the file.
+fn given(line: &[ListenAddr], file: &[ListenAddr], port: u16) -> Vec<SocketAddr> {
     let given = if line.is_empty() { file } else { line };
-    if given.is_empty() {
-        return vec![SocketAddr::new(LOOPBACK, port)];
-    }
     let mut addresses: Vec<_> = given.iter().map(|address| address.or_port(port)).collect();
     addresses.sort_unstable();
     addresses.dedup();

@@ -227,6 +227,17 @@ fn proxies_are_believed_where_they_are_named() {
 }
 
 #[test]
+fn old_protocols_are_served_where_told_and_nowhere_else() {
+    let listen = |line: &str, file: &str| {
+        let addresses = config(line, file).expect("right").legacy;
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(listen("", "").is_empty());
+    assert_eq!(listen("", "legacy = '0.0.0.0'"), ["0.0.0.0:9332"]);
+    assert_eq!(listen("--legacy 10.0.0.1:5,10.0.0.2", "legacy = '0.0.0.0'"), ["10.0.0.1:5", "10.0.0.2:9332"]);
+}
+
+#[test]
 fn a_node_may_mine_alone() {
     let peers = |line: &str, file: &str| config(line, file).expect("right").p2p;
     assert_eq!(peers("--offline", ""), None);

@@ -7,6 +7,7 @@ use crate::api::MinersPort;
 use crate::api::form::FeeForm;
 use crate::bitcoin::client::Health;
 use crate::config::{Config, FeeConfig};
+use crate::legacy::server as legacy;
 use crate::open_files;
 use crate::peers::driver::Footing;
 use crate::stratum::device::PayoutClasses;
@@ -26,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
-/// Miners at a time: connections of Stratum v1 and channels of Stratum V2.
+/// Miners at a time: connections of Stratum v1, channels of Stratum V2, and workers of `getwork` and `getblocktemplate`.
 const MAX_SESSIONS: usize = 10_000;
 /// Connections of Stratum V2 at a time.
 const MAX_CONNECTIONS_V2: usize = 10_000;
@@ -49,6 +50,7 @@ pub(super) fn make_room() {
 pub(super) struct Listeners {
     v1: Vec<Port>,
     v2: Vec<TcpListener>,
+    legacy: Vec<TcpListener>,
 }
 
 impl Listeners {
@@ -57,7 +59,8 @@ impl Listeners {
         let v1 = config.stratum.iter().map(|address| Port::plain(*address)).collect::<Result<_, _>>()?;
         let v2 =
             config.stratum_v2.iter().map(|address| server_v2::bind(*address)).collect::<Result<_, _>>()?;
-        Ok(Self { v1, v2 })
+        let legacy = config.legacy.iter().map(|address| legacy::bind(*address)).collect::<Result<_, _>>()?;
+        Ok(Self { v1, v2, legacy })
     }
 
     /// The port of Stratum V2 that those who reach Stratum v1 reach too.
@@ -88,6 +91,7 @@ pub(super) struct Service {
 pub(super) struct Servers {
     v1: (Server, Vec<Port>),
     v2: Option<(server_v2::Server, Vec<TcpListener>)>,
+    legacy: Option<(legacy::Server, Vec<TcpListener>)>,
     /// The key that miners know this node by in Stratum V2; none where that is not wanted.
     pub(super) authority: Option<Authority>,
     /// What the interface tells of them.
@@ -113,6 +117,7 @@ impl Servers {
             stratum_tls: addresses(&tls_ports)?,
             fingerprint: identity.as_ref().map(ToString::to_string),
             stratum_v2: listeners.v2.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?,
+            legacy: listeners.legacy.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?,
             authority: authority.as_ref().map(ToString::to_string),
             count: Arc::new(move || for_count.count() as u64),
             serving: open.clone(),
@@ -156,7 +161,22 @@ impl Servers {
             gate,
             limits: Limits::default(),
         };
-        Ok(Self { v1: (v1, listeners.v1), v2: v2.map(|v2| (v2, listeners.v2)), authority, port })
+        let legacy = (!listeners.legacy.is_empty()).then(|| legacy::Server {
+            config: v1.config.clone(),
+            work: v1.work.clone(),
+            outbox: v1.outbox.clone(),
+            open: v1.open.clone(),
+            sessions: v1.sessions.clone(),
+            gate: v1.gate.clone(),
+            limits: legacy::Limits::default(),
+        });
+        Ok(Self {
+            v1: (v1, listeners.v1),
+            v2: v2.map(|v2| (v2, listeners.v2)),
+            legacy: legacy.map(|legacy| (legacy, listeners.legacy)),
+            authority,
+            port,
+        })
     }
 
     /// Serves miners from now on.
@@ -165,6 +185,9 @@ impl Servers {
         tasks.spawn("stratum", v1.run(listeners, tasks.stop.child_token()));
         if let Some((v2, listeners)) = self.v2 {
             tasks.spawn("stratum-v2", v2.run(listeners, tasks.stop.child_token()));
+        }
+        if let Some((legacy, listeners)) = self.legacy {
+            tasks.spawn("legacy", legacy.run(listeners, tasks.stop.child_token()));
         }
     }
 }

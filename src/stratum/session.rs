@@ -21,6 +21,7 @@ use super::stats::SessionStats;
 use super::submit::Found;
 use super::trouble::{FirstSubmits, Measure, Refusals, Trouble};
 use super::vardiff::Vardiff;
+use crate::address::address_of;
 use crate::work::fee::Fee;
 use crate::work::job::{Job, JobIds};
 use bitcoin::BlockHash;
@@ -65,6 +66,13 @@ impl SessionConfig {
             fee: None,
             memory: LastDifficulties::default(),
         }
+    }
+
+    /// What those who mine for this owner are to be told of the operator's fee, if they pay one.
+    pub(crate) fn fee_notice(&self, owner: &Owner) -> Option<String> {
+        let fee = self.fee.as_ref().filter(|fee| fee.is_paid_by(owner))?;
+        let to = address_of(fee.owner(), self.network);
+        Some(format!("This node takes a fee: {fee} of your work is mined for {to}."))
     }
 }
 

@@ -200,6 +200,7 @@ async fn where_miners_connect_is_told_where_there_are_any() {
         stratum_tls: vec![],
         fingerprint: None,
         stratum_v2: vec![],
+        legacy: vec![address],
         authority: Some("9bX".into()),
         count: Arc::new(|| 7),
         serving,
@@ -211,6 +212,7 @@ async fn where_miners_connect_is_told_where_there_are_any() {
     let told = Client::new(address).miners().await.expect("an answer");
     assert_eq!((told.serving, told.count, told.stratum), (true, 7, vec![address]));
     assert_eq!((told.authority.as_deref(), told.stratum_v2.len()), (Some("9bX"), 0));
+    assert_eq!(told.legacy, [address]);
     assert_eq!(told.fee, Some(FeeForm { per_10_000: 50, address: "bc1q".into() }));
     stop.cancel();
 

@@ -150,6 +150,7 @@ impl TestNode {
             stratum_tls: Some(TlsConfig { listen: vec![any_port], files: None }),
             stratum_v2: vec![any_port],
             proxy_protocol_from: Vec::new(),
+            legacy: vec![any_port],
             address: None,
             payout_class: Default::default(),
             fee: None,

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 pub struct MinersForm {
     /// Whether they are let in: the node is level with its peers, and some bitcoind answers.
     pub serving: bool,
-    /// Connections of Stratum v1 and channels of Stratum V2.
+    /// Connections of Stratum v1, channels of Stratum V2, and workers of `getwork` and `getblocktemplate`.
     pub count: u64,
     /// Where Stratum v1 listens.
     pub stratum: Vec<SocketAddr>,
@@ -18,6 +18,9 @@ pub struct MinersForm {
     pub fingerprint: Option<String>,
     /// Where Stratum V2 listens.
     pub stratum_v2: Vec<SocketAddr>,
+    /// Where `getwork` and `getblocktemplate` are served.
+    #[serde(default)]
+    pub legacy: Vec<SocketAddr>,
     /// The public key that miners know this node by in Stratum V2, as they take it.
     pub authority: Option<String>,
     /// What of their work is mined for the operator; none where nothing is.

@@ -35,6 +35,11 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
         );
         port("Stratum V2 port", *address, &node, &cure)
     }));
+    findings.extend(config.legacy.iter().map(|address| {
+        let cure =
+            format!("stop the other program, or choose another port with --legacy {}:PORT", address.ip());
+        port("getwork port", *address, &node, &cure)
+    }));
     let cure = format!("stop the other program, or choose another port with --api {}:PORT", config.api.ip());
     findings.push(port("interface port", config.api, &node, &cure));
     findings.push(address(config));

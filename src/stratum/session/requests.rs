@@ -1,7 +1,6 @@
 //! What each method of Stratum does.
 
 use super::{Event, Now, Session, Worker};
-use crate::address::address_of;
 use crate::stratum::configure::configure;
 use crate::stratum::difficulty::Difficulty;
 use crate::stratum::hex;
@@ -228,9 +227,7 @@ impl Session {
 
     /// Who pays a fee shall know it.
     fn tell_of_fee(&mut self, owner: Owner) {
-        if let Some(fee) = self.config.fee.as_ref().filter(|fee| fee.is_paid_by(&owner)) {
-            let to = address_of(fee.owner(), self.config.network);
-            let text = format!("This node takes a fee: {fee} of your work is mined for {to}.");
+        if let Some(text) = self.config.fee_notice(&owner) {
             message::write_notice(&mut self.notices, "client.show_message", Some(&text));
         }
     }

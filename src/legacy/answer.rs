@@ -1,0 +1,146 @@
+//! Answers: JSON-RPC in HTTP, in pieces so that a long list of transactions is shared and not copied.
+
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::{Response, StatusCode};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use thiserror::Error;
+
+/// Where miners that speak `getwork` wait for new work.
+pub(super) const LONG_POLL_PATH: &str = "/lp";
+/// Seconds by which the time of a header may be raised: the miner should have asked again by then.
+pub(super) const ROLL_SECONDS: u32 = 120;
+
+/// The body of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Pieces(VecDeque<Bytes>);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
+    }
+}
+
+/// Why a request is not granted.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(super) enum Refused {
+    /// The node is not level with its peers, no bitcoind answers, or it goes down.
+    #[error(
+        "There is nothing to mine on: the node is not level with its peers, has no bitcoind, or goes down"
+    )]
+    NoWork,
+    /// So many of something at once.
+    #[error("Too many {0} at once; come back in a moment")]
+    TooMany(&'static str),
+    /// Neither user nor password.
+    #[error("Give the user name ADDRESS.worker and any password by HTTP's basic authentication")]
+    NoLogin,
+    /// A user that nobody can be credited for, or a password that asks for too little.
+    #[error("{0}")]
+    Login(String),
+    /// All work has been refused for minutes.
+    #[error("All work of this miner has been refused for minutes; it begins anew")]
+    Broken,
+    /// Not a request that is understood here.
+    #[error("Send JSON-RPC by POST; {LONG_POLL_PATH} takes GET too")]
+    NotPost,
+    /// The body did not come in time or whole.
+    #[error("The request's body did not come")]
+    NoBody,
+    /// The body is longer than any.
+    #[error("The request is longer than a block could make it")]
+    TooLong,
+    /// No JSON-RPC.
+    #[error("Expected a JSON object with id, method and params")]
+    NoCall,
+    /// A method that is not here.
+    #[error("{0}. There are getwork, getblocktemplate and submitblock")]
+    NoMethod(String),
+    /// Parameters that cannot be right.
+    #[error("{0}")]
+    BadParams(String),
+    /// A submission that could not be read.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+impl Refused {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NoWork | Self::TooMany(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoLogin | Self::Login(_) => StatusCode::UNAUTHORIZED,
+            Self::Broken => StatusCode::FORBIDDEN,
+            Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoBody => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoMethod(_) => StatusCode::NOT_FOUND,
+            Self::NoCall | Self::BadParams(_) | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The number that bitcoind has for it.
+    const fn code(&self) -> i32 {
+        match self {
+            Self::NoWork | Self::TooMany(_) | Self::Broken => -10,
+            Self::NoLogin | Self::Login(_) => -1,
+            Self::NotPost | Self::NoBody | Self::TooLong | Self::NoCall => -32_700,
+            Self::NoMethod(_) => -32_601,
+            Self::BadParams(_) => -8,
+            Self::Unreadable(_) => -22,
+        }
+    }
+}
+
+/// An answer to the call with this id, in JSON: the result in pieces.
+pub(super) fn result(id: &str, result: impl IntoIterator<Item = Bytes>) -> Response<Pieces> {
+    let head = Bytes::from_static(b"{\"result\":");
+    let tail = Bytes::from(format!(",\"error\":null,\"id\":{id}}}\n"));
+    json(StatusCode::OK, [head].into_iter().chain(result).chain([tail]).collect())
+}
+
+/// The answer to a call that is not granted.
+pub(super) fn refusal(id: &str, why: &Refused) -> Response<Pieces> {
+    let message = serde_json::Value::from(why.to_string());
+    let code = why.code();
+    let body =
+        format!("{{\"result\":null,\"error\":{{\"code\":{code},\"message\":{message}}},\"id\":{id}}}\n");
+    let mut response = json(why.status(), [Bytes::from(body)].into());
+    let headers = response.headers_mut();
+    match why {
+        Refused::NoWork | Refused::TooMany(_) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        Refused::NoLogin | Refused::Login(_) => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"commonwork\""));
+        }
+        Refused::Broken | Refused::TooLong | Refused::NoBody => {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        _ => {}
+    }
+    response
+}
+
+fn json(status: StatusCode, pieces: VecDeque<Bytes>) -> Response<Pieces> {
+    let mut response = Response::new(Pieces(pieces));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,15 @@
+//! `getwork` and `getblocktemplate` over HTTP: for miners from before Stratum, and for learning.
+//!
+//! Reading order: [`worker`] is what is kept of one miner, and judges its work by the code that judges Stratum's;
+//! [`getwork`], [`template`] and [`submission`] are what goes over the wire; [`service`] answers requests, [`workers`]
+//! keeps the workers between them, and [`server`] has the sockets and the limits.
+
+mod answer;
+mod getwork;
+mod login;
+pub mod server;
+mod service;
+mod submission;
+mod template;
+mod worker;
+mod workers;

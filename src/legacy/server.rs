@@ -1,0 +1,189 @@
+//! The HTTP server for miners. Everything about it is bounded: connections, time, sizes.
+//!
+//! How often an address connects is the gate's concern; what is said is [`super::service`]'s.
+
+use super::service::Service;
+use crate::stratum::gate::{Gate, Guest, Reception};
+use crate::stratum::server::{BindError, bind_for};
+use crate::stratum::session::SessionConfig;
+use crate::stratum::sessions::Sessions;
+use crate::stratum::urls::{Reach, device_host};
+use crate::work::outbox::Outbox;
+use crate::work::source::WorkSource;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io::Cursor;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, join};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+/// Connections at a time.
+const MAX_CONNECTIONS: usize = 1_024;
+/// Bytes of a request's head, and of what is read in one go.
+const MAX_HEAD: usize = 16 * 1024;
+/// How often workers are looked at that may be gone.
+const TICK: Duration = Duration::from_secs(60);
+/// How long an answer may take to be written once the connection is to end.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From the end of one request to the end of the next one's head.
+    pub head: Duration,
+    /// For a request's body.
+    pub body: Duration,
+    /// For the first job of a new worker.
+    pub first_job: Duration,
+    /// Until a long poll is answered though there is nothing new.
+    pub long_poll: Duration,
+    /// For all requests of a connection. It bounds how long an answer may go unread.
+    pub connection: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            head: seconds(60),
+            body: seconds(30),
+            first_job: seconds(10),
+            long_poll: seconds(60),
+            connection: seconds(600),
+        }
+    }
+}
+
+/// The server, before it runs.
+#[derive(Clone)]
+pub struct Server {
+    /// What it has in common with Stratum v1.
+    pub config: Arc<SessionConfig>,
+    /// Where jobs come from.
+    pub work: Arc<dyn WorkSource>,
+    /// Where found work goes.
+    pub outbox: Outbox,
+    /// Whether there is anything to mine on. While it is false, requests are answered with HTTP status 503.
+    pub open: watch::Receiver<bool>,
+    /// The miners that are alive, in all protocols: each worker is one.
+    pub sessions: Sessions,
+    /// The way in.
+    pub gate: Gate,
+    /// Time limits.
+    pub limits: Limits,
+}
+
+/// A listener for [`Server::run`]. Must be called within a tokio runtime.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    bind_for(address, "--legacy")
+}
+
+/// Lets connections in, or not.
+#[derive(Clone)]
+struct Door {
+    service: Arc<Service>,
+    limits: Limits,
+    permits: Arc<Semaphore>,
+    connections: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Server {
+    /// Serves miners until `shutdown`, and returns when every connection has ended and all that was found is passed on.
+    pub async fn run(self, listeners: Vec<TcpListener>, shutdown: CancellationToken) {
+        let (accepting, submissions) = (TaskTracker::new(), TaskTracker::new());
+        let service = Arc::new(Service::new(&self, submissions.clone(), shutdown.clone()));
+        let connections = TaskTracker::new();
+        let door = Door {
+            service: Arc::clone(&service),
+            limits: self.limits,
+            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            connections: connections.clone(),
+            shutdown: shutdown.clone(),
+        };
+        for listener in listeners {
+            say_url(&listener);
+            let door = door.clone();
+            let reception = Reception {
+                admit: move |guest| door.admit(guest),
+                patience: self.limits.head,
+                connections: connections.clone(),
+                shutdown: shutdown.clone(),
+            };
+            accepting.spawn(self.gate.clone().keep(listener, reception));
+        }
+        let mut tick = interval(TICK);
+        while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+            service.on_tick();
+        }
+        for tasks in [accepting, connections, submissions] {
+            tasks.close();
+            tasks.wait().await;
+        }
+    }
+}
+
+impl Door {
+    fn admit(&self, guest: Guest) {
+        match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => drop(self.connections.spawn(self.clone().serve(guest, permit))),
+            Err(_) => {
+                warn!(remote = %guest.remote, "miner refused: {MAX_CONNECTIONS} connections are open already");
+            }
+        }
+    }
+
+    async fn serve(self, Guest { stream, remote, said }: Guest, _permit: OwnedSemaphorePermit) {
+        let (read, write) = stream.into_split();
+        let stream = join(Cursor::new(said).chain(read), write);
+        let service = service_fn(|request| {
+            let service = Arc::clone(&self.service);
+            async move { Ok::<_, Infallible>(service.answer(remote, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head)
+            .max_buf_size(MAX_HEAD)
+            // As the miners' authors saw them.
+            .title_case_headers(true)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let patience = tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(%remote, %error, "connection ended");
+                }
+                return;
+            }
+            () = self.shutdown.cancelled() => FAREWELL,
+            // A long poll may have begun just now.
+            () = sleep(self.limits.connection) => self.limits.long_poll + FAREWELL,
+        };
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(patience, connection).await;
+    }
+}
+
+/// Tells what to type into a miner.
+fn say_url(listener: &TcpListener) {
+    let Ok(address) = listener.local_addr() else { return };
+    match device_host(address) {
+        Some((host, Reach::ThisMachine)) => {
+            info!("getwork and getblocktemplate at http://{host}, for miners on this machine");
+        }
+        Some((host, Reach::Network)) => {
+            info!("getwork and getblocktemplate at http://{host}: type this into miners");
+        }
+        None => info!("getwork and getblocktemplate on {address}"),
+    }
+}

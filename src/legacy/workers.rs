@@ -1,0 +1,162 @@
+//! The workers between their requests: who is new, who is gone, and not too many.
+
+use super::answer::Refused;
+use super::login::Login;
+use super::worker::{Hardness, Worker};
+use crate::stratum::knocks::of_one_owner;
+use crate::stratum::password::Wishes;
+use crate::stratum::session::{SessionConfig, start_difficulty};
+use crate::stratum::sessions::Sessions;
+use crate::stratum::user::owner_of;
+use crate::stratum::vardiff::Vardiff;
+use crate::work::job::Job;
+use crate::work::source::WorkSource;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::{Semaphore, watch};
+
+/// Most workers at a time. Each also counts among the miners of Stratum.
+const MAX_WORKERS: usize = 1_024;
+/// Most of them at one address.
+const MAX_WORKERS_PER_ADDRESS: usize = 128;
+/// Most long polls of one worker: that many devices may share a name.
+const MAX_POLLS: usize = 32;
+
+/// A worker, and what its requests need besides.
+#[derive(Debug)]
+pub(super) struct Entry {
+    worker: Mutex<Worker>,
+    /// The newest job of its owner, now and whenever there is another.
+    pub(super) jobs: watch::Receiver<Option<Arc<Job>>>,
+    /// What it is told of the operator's fee, if it pays one.
+    pub(super) fee_notice: Option<String>,
+    /// A permit for each long poll.
+    pub(super) polls: Semaphore,
+}
+
+impl Entry {
+    /// The worker, for a moment.
+    pub(super) fn worker(&self) -> MutexGuard<'_, Worker> {
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest job.
+    pub(super) fn newest(&self) -> Option<Arc<Job>> {
+        self.jobs.borrow().clone()
+    }
+}
+
+/// A worker's name: two devices that say the same at one address are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    address: IpAddr,
+    login: Login,
+    user_agent: String,
+}
+
+/// All workers.
+pub(super) struct Workers {
+    config: Arc<SessionConfig>,
+    work: Arc<dyn WorkSource>,
+    sessions: Sessions,
+    entries: Mutex<HashMap<Key, Arc<Entry>>>,
+}
+
+impl Workers {
+    /// None yet.
+    pub(super) fn new(config: Arc<SessionConfig>, work: Arc<dyn WorkSource>, sessions: Sessions) -> Self {
+        Self { config, work, sessions, entries: Mutex::default() }
+    }
+
+    /// The worker that makes a request, known or new.
+    pub(super) fn at_request(
+        &self,
+        remote: SocketAddr,
+        login: Login,
+        user_agent: String,
+        now: Instant,
+    ) -> Result<Arc<Entry>, Refused> {
+        let key = Key { address: of_one_owner(remote.ip().to_canonical()), login, user_agent };
+        let mut entries = self.entries();
+        // One whose jobs have ended begins anew: there may be room for its series now.
+        let entry = match entries.get(&key).filter(|entry| entry.jobs.has_changed().is_ok()) {
+            Some(entry) => Arc::clone(entry),
+            None => {
+                entries.remove(&key);
+                if entries.len() >= MAX_WORKERS {
+                    return Err(Refused::TooMany("workers"));
+                }
+                let of_address = entries.keys().filter(|other| other.address == key.address).count();
+                if of_address >= MAX_WORKERS_PER_ADDRESS {
+                    return Err(Refused::TooMany("workers at one address"));
+                }
+                let entry = Arc::new(self.entry(remote, &key, now)?);
+                entries.insert(key.clone(), Arc::clone(&entry));
+                entry
+            }
+        };
+        let is_welcome = entry.worker().on_request(now);
+        if !is_welcome {
+            entries.remove(&key);
+            return Err(Refused::Broken);
+        }
+        Ok(entry)
+    }
+
+    /// Forgets those that are gone. To be called once a minute or so.
+    pub(super) fn on_tick(&self, now: Instant) {
+        self.entries().retain(|key, entry| {
+            let worker = entry.worker();
+            let is_gone = worker.is_gone(now);
+            if let Some(difficulty) = worker.learnt().filter(|_| is_gone) {
+                self.config.memory.remember(&key.login.user, &key.user_agent, difficulty);
+            }
+            !is_gone
+        });
+    }
+
+    fn entry(&self, remote: SocketAddr, key: &Key, now: Instant) -> Result<Entry, Refused> {
+        let Key { login: Login { user, password }, user_agent, .. } = key;
+        let owner = owner_of(user, self.config.network, self.config.default_owner)
+            .map_err(|error| Refused::Login(error.to_string()))?;
+        let wishes = Wishes::read(password);
+        // Headers have no coinbase in them, and whoever takes all transactions of a block has room for any.
+        let class = self
+            .config
+            .classes
+            .choose("", Some(wishes.outputs.unwrap_or(u16::MAX)))
+            .map_err(|small| Refused::Login(format!("No work for this miner: {small}")))?;
+        let place = self.sessions.admit(remote).ok_or(Refused::TooMany("miners"))?;
+        place.stats.set_who(|who| {
+            who.user_agent.clone_from(user_agent);
+            who.user = user.chars().filter(|c| !c.is_control()).collect();
+            who.owner = Some(owner);
+        });
+        let hardness = self.hardness(key, wishes, now);
+        Ok(Entry {
+            worker: Mutex::new(Worker::new(place, hardness, self.config.fee.as_ref(), now)),
+            jobs: self.work.subscribe(owner, class),
+            polls: Semaphore::new(MAX_POLLS),
+            fee_notice: self.config.fee_notice(&owner),
+        })
+    }
+
+    fn hardness(&self, key: &Key, wishes: Wishes, now: Instant) -> Hardness {
+        if let Some(difficulty) = wishes.difficulty {
+            return Hardness::Fixed(wishes.floor.map_or(difficulty, |floor| floor.max(difficulty)));
+        }
+        let known = || self.config.memory.recall(&key.login.user, &key.user_agent);
+        let start = wishes.start.or_else(known).unwrap_or_else(|| start_difficulty(&key.user_agent));
+        let mut vardiff = Vardiff::new(start, now);
+        if let Some(floor) = wishes.floor {
+            vardiff.set_floor(floor, now);
+        }
+        Hardness::Measured(vardiff)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<Key, Arc<Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,244 @@
+//! What is refused, with the reason, and what is too much.
+
+use super::getwork::{get, submit};
+use super::template::{ask, template};
+use super::{Answer, Client, Setup, easy, soon};
+use commonwork::legacy::server::{Limits, bind};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+const SHORT: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn who_asks_must_be_known() {
+    let running = Setup { default_owner: None, ..Setup::default() }.start();
+    running.publish(easy(1));
+    for (login, says) in [
+        (None, "basic authentication"),
+        (Some("Basic"), "basic authentication"),
+        (Some("Basic !!!"), "basic authentication"),
+        (Some("Bearer cmlnOng="), "basic authentication"),
+        // rig:x
+        (Some("Basic cmlnOng="), "is no Bitcoin address"),
+    ] {
+        let client = Client { login: login.map(str::to_owned), ..running.client() };
+        let answer = client.call("getwork", json!([])).await;
+        assert_eq!(answer.status, 401, "{login:?}");
+        assert_eq!(answer.headers["www-authenticate"], "Basic realm=\"commonwork\"");
+        assert!(answer.error().contains(says), "{answer:?}");
+    }
+    let small = Client::new(running.address, "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "c=3");
+    let answer = small.call("getwork", json!([])).await;
+    assert_eq!((answer.status, answer.error().contains("holds coinbases of 3 outputs")), (401, true));
+    assert_eq!(running.sessions.count(), 0);
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn bad_requests_are_answered_with_what_is_wrong() {
+    let running = Setup::default().start();
+    running.publish(easy(1));
+    let client = running.client();
+    let call = |method: &str, params: Value| json!({"id": 7, "method": method, "params": params}).to_string();
+    let digits = "0".repeat(256);
+    for (body, status, says) in [
+        (String::new(), 400, "JSON object"),
+        ("getwork".into(), 400, "JSON object"),
+        ("[]".into(), 400, "JSON object"),
+        (r#"[{"id":1,"method":"getwork","params":[]}]"#.into(), 400, "JSON object"),
+        (r#"{"id":1,"method":"getwork","params":{}}"#.into(), 400, "JSON object"),
+        (r#"{"id":1,"params":[]}"#.into(), 404, "getwork, getblocktemplate and submitblock"),
+        (call("getinfo", json!([])), 404, "Method getinfo is not supported"),
+        (call("getwork", json!([7])), 400, "256 hexadecimal digits"),
+        (call("getwork", json!([""])), 400, "256 hexadecimal digits"),
+        (call("getwork", json!([&digits[1..]])), 400, "256 hexadecimal digits"),
+        (call("getwork", json!([&digits[2..]])), 400, "256 hexadecimal digits"),
+        (call("getwork", json!([digits.replace("00", "0x")])), 400, "256 hexadecimal digits"),
+        (call("getwork", json!([format!("{digits}00")])), 400, "256 hexadecimal digits"),
+        (call("getblocktemplate", json!([])), 400, "segwit rule"),
+        (call("getblocktemplate", json!([[]])), 400, "segwit rule"),
+        (call("getblocktemplate", json!(["x"])), 400, "cannot be read"),
+        (call("getblocktemplate", json!([{"rules": 7}])), 400, "cannot be read"),
+        (call("getblocktemplate", json!([{"mode": "x", "rules": ["segwit"]}])), 400, "template or proposal"),
+        (call("getblocktemplate", json!([{"mode": "proposal"}])), 400, "no whole header"),
+        (
+            call("getblocktemplate", json!([{"rules": ["segwit"], "capabilities": ["coinbasevalue"]}])),
+            400,
+            "a block of the miner's own making cannot be credited",
+        ),
+        (call("submitblock", json!([])), 400, "takes a block"),
+        (call("submitblock", json!([7])), 400, "takes a block"),
+        (call("submitblock", json!(["zz"])), 400, "not hexadecimal digits"),
+        (call("submitblock", json!([&digits[..158]])), 400, "no whole header"),
+        (call("submitblock", json!([&digits[..164]])), 400, "no count and coinbase"),
+        (call("submitblock", json!([&digits[..160], 7])), 400, "parameters of submitblock"),
+    ] {
+        let answer = client.post("/", &body).await;
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
+        assert!(answer.error().contains(says), "{body}: {answer:?}");
+    }
+    for (method, path, status) in
+        [("GET", "/", 405), ("PUT", "/", 405), ("PUT", "/lp", 405), ("DELETE", "/x", 405)]
+    {
+        let answer = client.request(method, path, b"").await.expect("an answer");
+        assert_eq!(answer.status, status, "{method} {path}");
+    }
+    // The path does not matter otherwise, and neither does white space.
+    let answer = client.post("/anything", &format!(" \r\n{}\n", call("getwork", json!([])))).await;
+    assert_eq!(answer.result()["submitold"], true);
+    assert_eq!(answer.body["id"], 7);
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn unknown_work_is_refused_by_its_name() {
+    let running = Setup::default().start();
+    running.publish(easy(1));
+    let client = running.client();
+    template(&client).await;
+    let header = "0".repeat(160);
+    for params in
+        [json!([header]), json!([header, {}]), json!([header, null]), json!([header, {"workid": "12345678"}])]
+    {
+        assert_eq!(client.call("submitblock", params).await.result(), "unknown-work");
+    }
+    assert_eq!(
+        client.call("submitblock", json!([header, {"workid": "no id"}])).await.result(),
+        "unknown-work"
+    );
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn without_anything_to_mine_on_there_is_a_reason() {
+    let running = Setup::default().start();
+    running.publish(easy(1));
+    running.open.send_replace(false);
+    let client = running.client();
+    for answer in [
+        client.call("getwork", json!([])).await,
+        ask(&client, json!({})).await,
+        client.call("submitblock", json!([""])).await,
+        client.request("GET", "/lp", b"").await.expect("an answer"),
+    ] {
+        assert_eq!((answer.status, answer.headers["retry-after"].as_str()), (503, "5"));
+        assert!(answer.error().contains("nothing to mine on"), "{answer:?}");
+    }
+    running.open.send_replace(true);
+    get(&client).await;
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn a_body_longer_than_any_block_is_refused_before_it_has_come() {
+    let running = Setup::default().start();
+    running.publish(easy(1));
+    let client = running.client();
+    let mut stream = BufReader::new(soon(TcpStream::connect(running.address)).await.expect("a connection"));
+    stream.write_all(&client.head("POST", "/", 9_000_000)).await.expect("written");
+    let piece = vec![b' '; 100_000];
+    for _ in 0..90 {
+        if stream.write_all(&piece).await.is_err() {
+            break;
+        }
+    }
+    // Closed with bytes unread, the answer may be lost on the way; that there is an end is certain.
+    if let Some(answer) = Answer::read(&mut stream).await {
+        assert_eq!((answer.status, answer.headers["connection"].as_str()), (413, "close"));
+    }
+    // As long as a full block in digits is heard.
+    let block =
+        format!("{{\"id\":1,\"method\":\"submitblock\",\"params\":[\"{}\"]}}", "00".repeat(4_000_000));
+    assert!(client.post("/", &block).await.error().contains("no count and coinbase"));
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn who_is_slow_is_dropped() {
+    let limits = Limits { head: SHORT, body: SHORT, ..Limits::default() };
+    let running = Setup { limits, ..Setup::default() }.start();
+    let mut mute = soon(TcpStream::connect(running.address)).await.expect("a connection");
+    let mut rest = Vec::new();
+    soon(mute.read_to_end(&mut rest)).await.expect("the end");
+    let mut half = BufReader::new(soon(TcpStream::connect(running.address)).await.expect("a connection"));
+    half.write_all(&running.client().head("POST", "/", 10)).await.expect("written");
+    half.write_all(b"{").await.expect("written");
+    let answer = Answer::read(&mut half).await.expect("an answer");
+    assert_eq!((answer.status, answer.headers["connection"].as_str()), (408, "close"));
+    soon(half.read_to_end(&mut rest)).await.expect("the end");
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn a_connection_has_its_time_and_serves_many_requests_in_it() {
+    let limits = Limits { connection: Duration::from_millis(200), ..Limits::default() };
+    let running = Setup { limits, ..Setup::default() }.start();
+    running.publish(easy(1));
+    let client = running.client();
+    let mut stream = BufReader::new(soon(TcpStream::connect(running.address)).await.expect("a connection"));
+    let body = br#"{"id":1,"method":"getwork","params":[]}"#;
+    let mut answers = 0;
+    loop {
+        let head = client.head("POST", "/", body.len());
+        if stream.write_all(&[&head, &body[..]].concat()).await.is_err() {
+            break;
+        }
+        let Some(answer) = Answer::read(&mut stream).await else { break };
+        assert_eq!(answer.status, 200);
+        answers += 1;
+    }
+    assert!(answers > 1, "{answers}");
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn the_workers_of_one_address_are_bounded() {
+    let running = Setup::default().start();
+    running.publish(easy(1));
+    for n in 0..128 {
+        get(&Client::new(running.address, &format!("rig{n}"), "x")).await;
+    }
+    assert_eq!(running.sessions.count(), 128);
+    let answer = Client::new(running.address, "one more", "x").call("getwork", json!([])).await;
+    assert_eq!((answer.status, answer.error().contains("Too many workers at one address")), (503, true));
+    get(&Client::new(running.address, "rig7", "x")).await;
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn shares_wait_for_a_busy_chain_and_none_is_lost() {
+    let mut running = Setup { share_queue: 1, ..Setup::default() }.start();
+    running.publish(easy(1));
+    let client = running.client();
+    let mut asked = Vec::new();
+    let mut wanted = Vec::new();
+    for _ in 0..6 {
+        let work = get(&client).await;
+        let target = work.target;
+        let solved = work.mine(|hash| hash <= target);
+        wanted.push(solved.hash());
+        let client = client.clone();
+        asked.push(tokio::spawn(async move { submit(&client, &solved).await }));
+    }
+    let mut got = Vec::new();
+    for _ in 0..6 {
+        got.push(soon(running.shares.recv()).await.expect("a share").id.0);
+    }
+    for answer in asked {
+        assert_eq!(soon(answer).await.expect("no panic").result(), &Value::Bool(true));
+    }
+    got.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(got, wanted);
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_an_error_that_says_what_to_do() {
+    let running = Setup::default().start();
+    let error = bind(running.address).expect_err("in use").to_string();
+    assert!(error.contains(&running.address.to_string()) && error.contains("--legacy"), "{error}");
+    soon(running.stop()).await;
+}
