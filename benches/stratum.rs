@@ -5,6 +5,7 @@ mod jobs;
 
 use commonwork::stratum::device::PayoutClasses;
 use commonwork::stratum::session::{Now, Session, SessionConfig};
+use commonwork::stratum::sessions::Sessions;
 use commonwork::work::job::{Job, JobIds};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -13,6 +14,7 @@ use sharechain::params::Network;
 use sharechain::target::Target;
 use sharechain::verify::Targets;
 use std::hint::black_box;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,7 +37,8 @@ fn session(job: &Arc<Job>) -> Session {
     let classes = PayoutClasses::new(&[11], []);
     let config =
         SessionConfig { default_owner: Some(owner(1)), ..SessionConfig::new(Network::Main, classes, ids) };
-    let mut session = Session::new(Arc::new(config), Arc::default(), [1, 2, 3, 4], now());
+    let place = Sessions::new(0x0102_0304, 1).admit((Ipv4Addr::LOCALHOST, 1).into()).expect("room");
+    let mut session = Session::new(Arc::new(config), place, now());
     session.on_line(br#"{"id":1,"method":"mining.subscribe","params":["bench"]}"#, now());
     session.on_line(br#"{"id":2,"method":"mining.authorize","params":["rig"]}"#, now());
     session.on_job(Arc::clone(job));

@@ -192,7 +192,6 @@ impl Connection {
         if matches!(end, End::Shutdown | End::NoWork) {
             self.take_the_rest().await;
         }
-        self.session.farewell();
         match end {
             // The miner should learn why.
             End::Garbage | End::Refused | End::Unsealed(_) => {
@@ -205,8 +204,10 @@ impl Connection {
             }
             _ => {}
         }
-        let Self { harvest, pipe, .. } = self;
+        let Self { harvest, pipe, session, .. } = self;
         drop(pipe);
+        // A device that lost track, or never had it, begins anew.
+        session.end(!matches!(end, End::Garbage | End::Refused), Instant::now());
         harvest.finish().await;
         end
     }

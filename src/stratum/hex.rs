@@ -6,6 +6,11 @@ pub(super) fn u32(text: &str) -> Option<u32> {
     if digits { u32::from_str_radix(text, 16).ok() } else { None }
 }
 
+/// Exactly 8 digits as four bytes.
+pub(super) fn four_bytes(text: &str) -> Option<[u8; 4]> {
+    (text.len() == 8).then(|| u32(text)).flatten().map(u32::to_be_bytes)
+}
+
 /// Exactly 16 digits as eight bytes.
 pub(super) fn eight_bytes(text: &str) -> Option<[u8; 8]> {
     let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -33,6 +38,10 @@ mod tests {
         assert_eq!(super::u32("00000001"), Some(1));
         for bad in ["", "+1", "123456789", "0x12", "g", " 1", "é"] {
             assert_eq!(super::u32(bad), None, "{bad}");
+        }
+        assert_eq!(super::four_bytes("0102030F"), Some([1, 2, 3, 15]));
+        for bad in ["", "0102030", "010203040", "+1020304", "0102030g"] {
+            assert_eq!(super::four_bytes(bad), None, "{bad}");
         }
         assert_eq!(super::eight_bytes("0102030405060708"), Some([1, 2, 3, 4, 5, 6, 7, 8]));
         for bad in ["", "01020304050607", "010203040506070g", "010203040506070809", "+102030405060708"] {

@@ -61,6 +61,11 @@ impl ServedJobs {
         self.0.iter().rev().find(|served| served.id == id)
     }
 
+    /// When this very job was served last, if it was.
+    pub(crate) fn last_of(&self, job: &Arc<Job>) -> Option<&Served> {
+        self.0.iter().rev().find(|served| Arc::ptr_eq(&served.job, job))
+    }
+
     /// The job served last.
     pub(crate) fn last(&self) -> Option<&Served> {
         self.0.back()

@@ -173,15 +173,13 @@ impl Door {
                 return;
             }
         };
-        let session =
-            Session::new(Arc::clone(&server.config), Arc::clone(&place.stats), place.extranonce1(), now());
+        let session = Session::new(Arc::clone(&server.config), place, now());
         let connection = Connection::new(stream, tls, remote, session, server).having_said(said);
         let shutdown = self.shutdown.clone();
         self.connections.spawn(async move {
             info!(%remote, "miner connected");
             let end = connection.run(&shutdown).await;
             info!(%remote, reason = %end, "miner disconnected");
-            drop(place);
         });
     }
 }

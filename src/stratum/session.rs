@@ -17,7 +17,7 @@ use super::memory::LastDifficulties;
 use super::message::{self, Refusal};
 use super::password::Wishes;
 use super::served::{Served, ServedJobs, most};
-use super::stats::SessionStats;
+use super::sessions::{Place, Rest};
 use super::submit::Found;
 use super::trouble::{FirstSubmits, Measure, Refusals, Trouble};
 use super::vardiff::Vardiff;
@@ -117,10 +117,12 @@ pub enum Close {
 #[derive(Debug)]
 pub struct Session {
     config: Arc<SessionConfig>,
-    stats: Arc<SessionStats>,
-    pub(super) extranonce1: [u8; 4],
+    /// Its place among all that are alive, with an extranonce of its own.
+    pub(super) place: Place,
     subscribed: bool,
     user_agent: String,
+    /// The difficulty of the session that it resumed.
+    resumed: Option<Difficulty>,
     worker: Option<Worker>,
     /// Whether it has been told what work it gets.
     begun: bool,
@@ -174,15 +176,15 @@ enum Due {
 }
 
 impl Session {
-    /// A session that has not said anything yet. `extranonce1` is its own among all that are alive.
-    pub fn new(config: Arc<SessionConfig>, stats: Arc<SessionStats>, extranonce1: [u8; 4], now: Now) -> Self {
+    /// A session that has not said anything yet.
+    pub fn new(config: Arc<SessionConfig>, place: Place, now: Now) -> Self {
         Self {
-            account: Account::new(config.fee.as_ref(), extranonce1),
+            account: Account::new(config.fee.as_ref(), place.extranonce1()),
             config,
-            stats,
-            extranonce1,
+            place,
             subscribed: false,
             user_agent: String::new(),
+            resumed: None,
             worker: None,
             begun: false,
             mask: 0,
@@ -255,11 +257,16 @@ impl Session {
         message::write_notice(&mut self.notices, "client.reconnect", None);
     }
 
-    /// The connection has ended: what was learnt of the worker is kept for the next one.
-    pub fn farewell(&self) {
+    /// The connection has ended: what was learnt of the worker is kept for the next one, and what a device needs that
+    /// comes back, unless that would only go on as before.
+    pub fn end(self, may_resume: bool, now: Instant) {
         let name = self.worker.as_ref().and_then(|worker| worker.names.first());
         if let Some(name) = name.filter(|_| self.measured) {
             self.config.memory.remember(name, &self.user_agent, self.vardiff.difficulty());
+        }
+        if may_resume && self.jobs.last().is_some() {
+            let Self { place, jobs, account, vardiff, .. } = self;
+            place.leave(Rest { jobs, account, difficulty: vardiff.difficulty(), since: now });
         }
     }
 
@@ -299,11 +306,15 @@ impl Session {
         let due = std::mem::replace(&mut self.due, Due::Nothing);
         let Some(job) = self.job.clone() else { return };
         // Work again under the same id or time would be work done twice.
-        let (id, time) = match self.jobs.last() {
-            Some(last) if due == Due::Again => {
-                (self.config.ids.next(), now.unix.max(last.time.saturating_add(1)))
-            }
-            _ => (job.id(), job.header().time),
+        let before = match due {
+            Due::Again => self.jobs.last(),
+            // The one it had before it came back.
+            _ if self.announced.is_none() => self.jobs.last_of(&job),
+            _ => None,
+        };
+        let (id, time) = match before {
+            Some(before) => (self.config.ids.next(), now.unix.max(before.time.saturating_add(1))),
+            None => (job.id(), job.header().time),
         };
         if time > job.max_time() {
             return;
@@ -316,7 +327,7 @@ impl Session {
         let difficulty = self.vardiff.difficulty();
         if self.announced.is_none_or(|announced| announced.difficulty != difficulty) {
             message::write_difficulty(out, difficulty);
-            self.stats.set_difficulty(difficulty);
+            self.place.stats.set_difficulty(difficulty);
         }
         let prev_block = job.header().prev_block;
         let moved = self.announced.is_none_or(|announced| announced.prev_block != prev_block);

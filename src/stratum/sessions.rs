@@ -1,9 +1,17 @@
-//! The sessions that are alive: their number is bounded, and each has an extranonce of its own.
+//! The sessions that are alive: their number is bounded, and each has an extranonce of its own. And what is left of
+//! those that ended lately, for devices that come back.
 
+use super::account::Account;
+use super::difficulty::Difficulty;
+use super::served::{MAX_AGE, ServedJobs};
 use super::stats::{SessionSnapshot, SessionStats};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Most ended sessions that can be resumed.
+const MAX_RESTING: usize = 1_024;
 
 /// All sessions of all listeners. Clones share them.
 #[derive(Clone, Debug)]
@@ -14,6 +22,18 @@ struct State {
     next: u32,
     most: usize,
     live: BTreeMap<u32, (SocketAddr, Arc<SessionStats>)>,
+    /// In the order in which they ended.
+    resting: VecDeque<(u32, Rest)>,
+}
+
+/// What is left of a session that ended: all that makes late shares and repeated work known.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    pub(crate) jobs: ServedJobs,
+    pub(crate) account: Account,
+    pub(crate) difficulty: Difficulty,
+    /// When it ended.
+    pub(crate) since: Instant,
 }
 
 /// A place among the sessions, given back when dropped.
@@ -21,6 +41,8 @@ struct State {
 pub struct Place {
     sessions: Sessions,
     number: u32,
+    /// What is to be kept when it is given back.
+    rest: Option<Box<Rest>>,
     /// The session's counters.
     pub stats: Arc<SessionStats>,
 }
@@ -29,7 +51,12 @@ impl Sessions {
     /// None yet, and room for `most`. Extranonces count up from `start`, which should be random, so that work done
     /// before a restart is not done again.
     pub fn new(start: u32, most: usize) -> Self {
-        Self(Arc::new(Mutex::new(State { next: start, most, live: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(State {
+            next: start,
+            most,
+            live: BTreeMap::new(),
+            resting: VecDeque::new(),
+        })))
     }
 
     /// A place for a new session, if there is one.
@@ -38,14 +65,14 @@ impl Sessions {
         if state.live.len() >= state.most {
             return None;
         }
-        while state.live.contains_key(&state.next) {
+        while state.is_taken(state.next) {
             state.next = state.next.wrapping_add(1);
         }
         let number = state.next;
         state.next = number.wrapping_add(1);
         let stats = Arc::new(SessionStats::default());
         state.live.insert(number, (remote, Arc::clone(&stats)));
-        Some(Place { sessions: self.clone(), number, stats })
+        Some(Place { sessions: self.clone(), number, rest: None, stats })
     }
 
     /// How many there are.
@@ -64,16 +91,56 @@ impl Sessions {
     }
 }
 
+impl State {
+    fn is_taken(&self, number: u32) -> bool {
+        self.live.contains_key(&number) || self.resting.iter().any(|(resting, _)| *resting == number)
+    }
+
+    /// Forgets what ended too long ago, or is too much.
+    fn forget(&mut self, now: Instant) {
+        let is_old = |(_, rest): &(u32, Rest)| now.saturating_duration_since(rest.since) > MAX_AGE;
+        while self.resting.len() > MAX_RESTING || self.resting.front().is_some_and(is_old) {
+            self.resting.pop_front();
+        }
+    }
+}
+
 impl Place {
     /// The four bytes that no other live session has.
     pub const fn extranonce1(&self) -> [u8; 4] {
         self.number.to_be_bytes()
     }
+
+    /// Takes the extranonce of a session that ended lately instead, and what is left of that.
+    pub(crate) fn resume(&mut self, extranonce1: [u8; 4], now: Instant) -> Option<Rest> {
+        let wanted = u32::from_be_bytes(extranonce1);
+        let mut state = self.sessions.state();
+        state.forget(now);
+        let at = state.resting.iter().position(|(number, _)| *number == wanted)?;
+        let (_, rest) = state.resting.remove(at)?;
+        if let Some(this) = state.live.remove(&self.number) {
+            state.live.insert(wanted, this);
+        }
+        drop(state);
+        self.number = wanted;
+        Some(rest)
+    }
+
+    /// Gives the place back, so that a device that comes back can resume.
+    pub(crate) fn leave(mut self, rest: Rest) {
+        self.rest = Some(Box::new(rest));
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.sessions.state().live.remove(&self.number);
+        let mut state = self.sessions.state();
+        state.live.remove(&self.number);
+        if let Some(rest) = self.rest.take() {
+            let now = rest.since;
+            state.resting.push_back((self.number, *rest));
+            state.forget(now);
+        }
     }
 }
 
@@ -81,6 +148,43 @@ impl Drop for Place {
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    fn rest(since: Instant) -> Rest {
+        let (jobs, account) = (ServedJobs::default(), Account::default());
+        Rest { jobs, account, difficulty: Difficulty::ONE, since }
+    }
+
+    #[test]
+    fn an_extranonce_is_given_back_once_and_only_for_some_minutes() {
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let (sessions, start) = (Sessions::new(7, 3), Instant::now());
+        let admit = || sessions.admit(remote).expect("room");
+        let (first, mut second) = (admit(), admit());
+        let seventh = first.extranonce1();
+        assert!(second.resume(seventh, start).is_none(), "it is alive");
+        first.leave(rest(start));
+        sessions.state().next = 7;
+        assert_eq!(admit().extranonce1(), [0, 0, 0, 9], "nobody else gets it");
+        assert!(second.resume(seventh, start + MAX_AGE).is_some());
+        assert_eq!((second.extranonce1(), sessions.count()), (seventh, 1));
+        assert!(admit().resume(seventh, start).is_none(), "not twice");
+        second.leave(rest(start));
+        assert!(admit().resume(seventh, start + MAX_AGE + Duration::from_secs(1)).is_none());
+        assert_eq!((sessions.count(), sessions.state().resting.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_rests_is_bounded() {
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let (sessions, now) = (Sessions::new(0, 1), Instant::now());
+        for _ in 0..2 * MAX_RESTING {
+            sessions.admit(remote).expect("room").leave(rest(now));
+        }
+        assert_eq!(sessions.state().resting.len(), MAX_RESTING);
+        let last = u32::try_from(2 * MAX_RESTING - 1).expect("small").to_be_bytes();
+        assert!(sessions.admit(remote).expect("room").resume(last, now).is_some(), "the newest are kept");
+    }
 
     #[test]
     fn live_sessions_never_share_an_extranonce_and_are_bounded() {

@@ -156,7 +156,7 @@ pub(super) fn judge(session: &mut Session, submit: &Submit<'_>, now: Now) -> Res
     let served = session.jobs.get(submit.job).ok_or(Refusal::JobNotFound)?;
     let (version, version_allowed) = rolled_version(served, submit.version_bits, session.mask);
     let mut extranonce = [0; 12];
-    extranonce[..4].copy_from_slice(&session.extranonce1);
+    extranonce[..4].copy_from_slice(&session.place.extranonce1());
     extranonce[4..].copy_from_slice(&submit.extranonce2);
     let solution = Solution { extranonce, version, time: submit.time, nonce: submit.nonce };
     let newest = session.job.as_ref().unwrap_or(&served.job);

@@ -6,6 +6,7 @@ mod load;
 mod mining;
 mod proxy;
 mod rebuild;
+mod resume;
 mod tls;
 mod transcripts;
 mod wire;

@@ -132,7 +132,9 @@ fn stratum_line(bytes: &[u8]) {
         Arc::new(v1::SessionConfig { default_owner: Some(owner(1)), ..config })
     });
     let now = Now { instant: Instant::now(), unix: MADE_AT };
-    let mut session = v1::Session::new(Arc::clone(&CONFIG), Arc::default(), [0; 4], now);
+    let places = Sessions::new(0, 1);
+    let place = places.admit(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))).expect("room");
+    let mut session = v1::Session::new(Arc::clone(&CONFIG), place, now);
     let mut out = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n').take(64) {
         let event = session.on_line(line, now);

@@ -33,7 +33,7 @@ impl Session {
         let result = match method {
             "mining.submit" => return self.on_submit(*id, params, now),
             "mining.subscribe" => {
-                let result = self.on_subscribe(params);
+                let result = self.on_subscribe(params, now);
                 event = self.begin(now);
                 Ok(result)
             }
@@ -71,7 +71,7 @@ impl Session {
             Ok(Judged { found, answer, misses_by_far, .. }) => (found, answer, Some(misses_by_far)),
             Err(refusal) => (None, Err(refusal), None),
         };
-        self.stats.count(answer.is_ok());
+        self.place.stats.count(answer.is_ok());
         self.refusals.on_submit(answer.is_ok(), now.instant);
         match answer {
             Ok(()) => message::write_result(&mut self.replies, id, "true"),
@@ -102,17 +102,31 @@ impl Session {
         Ok(judged)
     }
 
-    fn on_subscribe(&mut self, params: &Params<'_>) -> String {
+    fn on_subscribe(&mut self, params: &Params<'_>, now: Now) -> String {
+        if !self.subscribed {
+            self.resume(params, now);
+        }
         if let Some(agent) = params.text(0).filter(|_| !self.is_ready()) {
             self.user_agent = agent.chars().filter(|c| !c.is_control()).take(MOST_USER_AGENT).collect();
-            self.stats.set_who(|who| who.user_agent.clone_from(&self.user_agent));
+            self.place.stats.set_who(|who| who.user_agent.clone_from(&self.user_agent));
         }
         self.subscribed = true;
-        let extranonce1 = format!("{:08x}", u32::from_be_bytes(self.extranonce1));
+        let extranonce1 = format!("{:08x}", u32::from_be_bytes(self.place.extranonce1()));
         format!(
             "[[[\"mining.set_difficulty\",\"{extranonce1}\"],[\"mining.notify\",\"{extranonce1}\"]],\
              \"{extranonce1}\",{EXTRANONCE2_SIZE}]"
         )
+    }
+
+    /// Goes on where an earlier session of this device ended, if it names one that is still known. Shares that were on the
+    /// way then count, and repeated work is recognised.
+    fn resume(&mut self, params: &Params<'_>, now: Now) {
+        let named = params.text(1).and_then(|id| hex::four_bytes(&id));
+        let Some(rest) = named.and_then(|extranonce1| self.place.resume(extranonce1, now.instant)) else {
+            return;
+        };
+        (self.jobs, self.account) = (rest.jobs, rest.account);
+        self.resumed = Some(rest.difficulty);
     }
 
     fn on_configure(&mut self, params: &Params<'_>, now: Now) -> Answer {
@@ -188,7 +202,7 @@ impl Session {
         }
         let wishes = params.text(1).map(|password| Wishes::read(&password)).unwrap_or_default();
         self.worker = Some(Worker { owner, names: vec![user.to_owned()], wishes });
-        self.stats.set_who(|who| {
+        self.place.stats.set_who(|who| {
             who.user = user.chars().filter(|c| !c.is_control()).collect();
             who.owner = Some(owner);
         });
@@ -208,7 +222,7 @@ impl Session {
         if self.asked.is_none() {
             let name = worker.names.first().map_or("", String::as_str);
             let known = || self.config.memory.recall(name, &self.user_agent);
-            let start = worker.wishes.start.or_else(known);
+            let start = worker.wishes.start.or(self.resumed).or_else(known);
             self.vardiff =
                 Vardiff::new(start.unwrap_or_else(|| start_difficulty(&self.user_agent)), now.instant);
             if let Some(floor) = self.floor {

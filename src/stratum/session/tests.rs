@@ -5,11 +5,13 @@ mod fee;
 
 use super::*;
 use crate::stratum::served::MAX_AGE;
+use crate::stratum::sessions::Sessions;
 use crate::test_jobs::{JobMaker, MADE_AT, owner, target};
 use crate::work::job::{JobId, Solution};
 use proptest::prelude::*;
 use sharechain::target::Target;
 use sharechain::verify::Targets;
+use std::net::{Ipv4Addr, SocketAddr};
 
 const ADDRESS: &str = "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq";
 const EXTRANONCE1: [u8; 4] = [0, 0, 0xab, 0xcd];
@@ -36,8 +38,13 @@ impl Script {
     }
 
     fn of(config: Arc<SessionConfig>, instant: Instant) -> Self {
+        Self::among(&Sessions::new(u32::from_be_bytes(EXTRANONCE1), 1), config, instant)
+    }
+
+    fn among(places: &Sessions, config: Arc<SessionConfig>, instant: Instant) -> Self {
         let now = Now { instant, unix: MADE_AT };
-        let session = Session::new(config, Arc::default(), EXTRANONCE1, now);
+        let place = places.admit(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))).expect("room");
+        let session = Session::new(config, place, now);
         Self { session, now, last: None }
     }
 
@@ -170,7 +177,7 @@ fn the_handshake_of_an_asic_word_for_word() {
     assert_eq!(methods(&lines), ["mining.set_difficulty", "mining.notify"]);
     assert_eq!(lines[0], r#"{"id":null,"method":"mining.set_difficulty","params":[512]}"#);
     assert_eq!(param(&lines[1], 8), true, "the first job is clean");
-    let snapshot = script.session.stats.snapshot();
+    let snapshot = script.session.place.stats.snapshot();
     assert_eq!(snapshot.who.user_agent, "bitaxe/BM1370/v2.6.0");
     assert_eq!(snapshot.who.user, format!("{ADDRESS}.axe"));
     assert_eq!(snapshot.difficulty, Difficulty::power_of_two(9));
@@ -254,7 +261,7 @@ fn submits_get_the_codes_of_stratum() {
     assert_eq!(code(&script.say(&submit(ADDRESS, 1, other))), 24);
     assert!(script.found().verdict.share, "the work is not lost for that");
     assert_eq!(code(&script.say(&submit("rig.other", 1, other + 1))), 0, "another worker of the same owner");
-    let snapshot = script.session.stats.snapshot();
+    let snapshot = script.session.place.stats.snapshot();
     assert_eq!((snapshot.accepted, snapshot.rejected), (2, 6));
 
     let mut script = Script::mining(JobMaker { targets: Targets { share: target(-8), ..EASY }, ..easy(1) });
@@ -468,7 +475,7 @@ fn a_fast_miner_gets_harder_new_work_at_once_and_its_old_work_counts() {
         if lines.len() > 1 {
             break lines;
         }
-        assert_eq!(accepted, script.session.stats.snapshot().accepted as u32);
+        assert_eq!(accepted, script.session.place.stats.snapshot().accepted as u32);
         assert!(nonce < 100_000, "no rise after {accepted} shares");
     };
     assert_eq!(accepted, 8);

@@ -29,7 +29,7 @@ fn the_class_comes_from_name_table_and_password() {
     assert_eq!(script.class(), 145);
     script.say(r#"{"id":1,"method":"mining.subscribe","params":["cgminer"]}"#);
     assert!(script.last.is_none(), "a name is said once");
-    assert_eq!(script.session.stats.snapshot().who.user_agent, "whatsminer/v1.1");
+    assert_eq!(script.session.place.stats.snapshot().who.user_agent, "whatsminer/v1.1");
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn a_worker_that_comes_back_begins_where_it_was() {
     let easy_enough = Difficulty::power_of_two(-28).target();
     let nonce = script.nonce(1, easy_enough, true);
     assert_eq!(code(&script.submit(1, nonce)), 0);
-    script.session.farewell();
     let (config, instant) = (Arc::clone(&script.session.config), script.now.instant);
+    script.session.end(false, instant);
 
     let begins_at = |agent: &str, password: &str| {
         let mut again = Script::of(Arc::clone(&config), instant);
@@ -122,8 +122,30 @@ fn a_worker_that_comes_back_begins_where_it_was() {
     assert_eq!(begins_at("x/1", "md=4"), Difficulty::power_of_two(2));
 
     let silent = Script::mining(easy(1));
-    silent.session.farewell();
-    assert_eq!(silent.session.config.memory.recall("rig", "test"), None, "it was never measured");
+    let config = Arc::clone(&silent.session.config);
+    silent.session.end(false, silent.now.instant);
+    assert_eq!(config.memory.recall("rig", "test"), None, "it was never measured");
+}
+
+#[test]
+fn a_session_that_is_resumed_keeps_its_difficulty() {
+    let places = Sessions::new(u32::from_be_bytes(EXTRANONCE1), 1);
+    let mut first = Script::new(Some(owner(1)));
+    let (config, instant) = (Arc::clone(&first.session.config), first.now.instant);
+    first = Script::among(&places, Arc::clone(&config), instant);
+    first.log_in("x", "x");
+    first.session.vardiff = Vardiff::new(Difficulty::power_of_two(7), instant);
+    let targets = Targets { network: Target::MIN, block: Target::MIN, share: Target::MIN };
+    first.job(JobMaker { targets, ..JobMaker::default() });
+    first.session.end(true, instant);
+    for (password, expected) in [("x", 7), ("d=8", 3)] {
+        let mut again = Script::among(&places, Arc::clone(&config), instant);
+        let said = again.log_in("x\",\"0000abcd", password);
+        assert!(said[0].contains("\"0000abcd\",8"), "{said:?}");
+        assert_eq!(again.session.vardiff.difficulty(), Difficulty::power_of_two(expected));
+        again.session.vardiff = Vardiff::new(Difficulty::power_of_two(7), instant);
+        again.session.end(true, instant);
+    }
 }
 
 #[test]
