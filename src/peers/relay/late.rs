@@ -2,7 +2,7 @@
 
 use crate::peers::link::Peer;
 use sharechain::share::ShareId;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most of one peer; its oldest are forgotten.
 pub(super) const MAX_LATE_PER_PEER: usize = 256;
@@ -10,31 +10,9 @@ pub(super) const MAX_LATE_PER_PEER: usize = 256;
 #[derive(Debug)]
 struct Early {
     peer: Peer,
-    heard: Rounds,
+    /// The rounds in which it was heard.
+    heard: BTreeSet<u8>,
     is_block: bool,
-}
-
-/// The rounds in which an id was heard: a bit for each.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rounds([u128; 2]);
-
-impl Rounds {
-    const fn place(round: u8) -> (usize, u128) {
-        ((round >> 7) as usize, 1 << (round & 127))
-    }
-
-    const fn hear(&mut self, round: u8) {
-        let (half, bit) = Self::place(round);
-        self.0[half] |= bit;
-    }
-
-    /// The first after 0 that was not heard. None when all were: it takes 255 copies to silence this node.
-    fn first_unheard(self) -> Option<u8> {
-        (1..=u8::MAX).find(|round| {
-            let (half, bit) = Self::place(*round);
-            self.0[half] & bit == 0
-        })
-    }
 }
 
 /// Ids with the rounds in which each came, by the peer that said it first.
@@ -48,15 +26,13 @@ impl Late {
     /// Remembers an id and the round. What came as a block is one.
     pub(super) fn note(&mut self, peer: Peer, id: ShareId, round: u8, is_block: bool) {
         if let Some(early) = self.rounds.get_mut(&id) {
-            early.heard.hear(round);
+            early.heard.insert(round);
             early.is_block |= is_block;
             return;
         }
         let order = self.order.entry(peer).or_default();
         order.push_back(id);
-        let mut heard = Rounds::default();
-        heard.hear(round);
-        self.rounds.insert(id, Early { peer, heard, is_block });
+        self.rounds.insert(id, Early { peer, heard: BTreeSet::from([round]), is_block });
         if order.len() > MAX_LATE_PER_PEER
             && let Some(oldest) = order.pop_front()
         {
@@ -64,8 +40,8 @@ impl Late {
         }
     }
 
-    /// The round in which to say an id that came too early, as a block or as a share; none if it did not, or was heard in
-    /// all rounds.
+    /// The first round after 0 in which an id that came too early, as a block or as a share, was not heard, to say it in;
+    /// none if it did not, or was heard in all: it takes 255 copies to silence this node.
     pub(super) fn take(&mut self, id: &ShareId, is_block: bool) -> Option<u8> {
         if self.rounds.get(id)?.is_block != is_block {
             return None;
@@ -74,7 +50,7 @@ impl Late {
         if let Some(order) = self.order.get_mut(&peer) {
             order.retain(|noted| noted != id);
         }
-        heard.first_unheard()
+        (1..=u8::MAX).find(|round| !heard.contains(round))
     }
 
     /// The peer has left.
