@@ -34,9 +34,12 @@ const PATIENCE: Duration = Duration::from_secs(600);
 mod chain_file;
 #[path = "../tests/support/long_chain.rs"]
 mod long_chain;
+#[path = "../tests/support/ports.rs"]
+mod ports;
 
 use commonwork::store::OpenStore;
 use long_chain::{LISTED, make_chain, params_with_bitcoin};
+use ports::FREE_PORTS;
 use sharechain::params::ChainParams;
 use sharechain::store::ShareStore;
 
@@ -114,17 +117,7 @@ struct Node {
 impl Node {
     fn start(chain_file: &Path, data: &Path, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_commonwork"));
-        command.args([
-            "run",
-            "--log-format",
-            "json",
-            "--stratum",
-            "127.0.0.1:0",
-            "--stratum-v2",
-            "127.0.0.1:0",
-            "--api",
-            "127.0.0.1:0",
-        ]);
+        command.args(["run", "--log-format", "json"]).args(FREE_PORTS);
         command.arg("--chain").arg(chain_file).arg("--data-dir").arg(data).args(more);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
         let log = BufReader::new(child.stderr.take().expect("piped"));

@@ -2,6 +2,7 @@
 
 use super::{Ended, Program};
 use crate::support::chain_file::chain_toml;
+use crate::support::ports::FREE_PORTS;
 use crate::support::rig::{Rig, Want, Work};
 use commonwork::api::export::Exporter;
 use commonwork::api::{self, Opened};
@@ -243,8 +244,7 @@ fn check_reads_the_store_too() {
     let check = |chain_file: &str| {
         let data = mined.program.home().join("data");
         let data = data.to_str().expect("a plain path");
-        let ports = ["--stratum", "127.0.0.1:0", "--stratum-v2", "127.0.0.1:0", "--api", "127.0.0.1:0"];
-        mined.program.run(&[&["check", "--chain", chain_file, "--data-dir", data], &ports[..]].concat())
+        mined.program.run(&[&["check", "--chain", chain_file, "--data-dir", data], &FREE_PORTS[..]].concat())
     };
     let right = check(&mined.chain_file);
     assert!(

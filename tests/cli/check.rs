@@ -2,11 +2,9 @@
 
 use super::{Ended, Program};
 use crate::support::bitcoind::{BitcoinD, Chain, Options};
+use crate::support::ports::FREE_PORTS;
 use serde_json::{Value, json};
 use std::net::TcpListener;
-
-const FREE_PORTS: [&str; 6] =
-    ["--stratum", "127.0.0.1:0", "--stratum-v2", "127.0.0.1:0", "--api", "127.0.0.1:0"];
 
 fn check(program: &Program, arguments: &[&str]) -> (Ended, Value) {
     let ended = program.run(&[&["check", "--json"], arguments, &FREE_PORTS].concat());

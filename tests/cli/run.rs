@@ -2,6 +2,7 @@
 
 use super::Program;
 use crate::support::bitcoind::wait_for;
+use crate::support::ports::FREE_PORTS;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -16,8 +17,7 @@ struct Running {
 
 impl Running {
     fn start(program: Program, more: &[&str]) -> Self {
-        let ports = ["--stratum", "127.0.0.1:0", "--stratum-v2", "127.0.0.1:0", "--api", "127.0.0.1:0"];
-        let mut command = program.command(&[&["run"], &EMBEDDED[..], &ports, more].concat());
+        let mut command = program.command(&[&["run"], &EMBEDDED[..], &FREE_PORTS, more].concat());
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("started");
         let announced = program.home().join(".local/share/commonwork/embedded/api.json");
         wait_for("the node's interface", || announced.exists().then_some(()));
@@ -51,13 +51,7 @@ fn a_node_answers_while_it_runs_and_leaves_a_store_that_can_be_read() {
     let tip = node.program.run(&[&["chain", "tip", "--json"], &EMBEDDED[..]].concat());
     let tip: Value = serde_json::from_str(&tip.output).unwrap_or_else(|_| panic!("{}", tip.errors));
     assert_eq!((&tip["network"], &tip["tip"]), (&json!("embedded"), &Value::Null));
-    let second = node.program.run(
-        &[
-            &["run", "--stratum", "127.0.0.1:0", "--stratum-v2", "127.0.0.1:0", "--api", "127.0.0.1:0"],
-            &EMBEDDED[..],
-        ]
-        .concat(),
-    );
+    let second = node.program.run(&[&["run"], &FREE_PORTS[..], &EMBEDDED].concat());
     assert!(second.code == 1 && second.errors.contains("is in use: another node runs"), "{}", second.errors);
     let tip_after = node.program.run(&[&["chain", "tip"], &EMBEDDED[..]].concat());
     assert!(

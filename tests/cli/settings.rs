@@ -1,13 +1,13 @@
 //! Settings from the command line, the environment and the file, and what is said of wrong ones.
 
 use super::Program;
+use crate::support::ports::FREE_PORTS;
 
 const MAIN: &str = "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq";
 
 /// `check` on the embedded network needs nothing installed; its report tells the settings that it came to.
 fn report(program: &Program, arguments: &[&str]) -> String {
-    let ports = ["--stratum", "127.0.0.1:0", "--stratum-v2", "127.0.0.1:0", "--api", "127.0.0.1:0"];
-    let ended = program.run(&[&["check"], arguments, &ports].concat());
+    let ended = program.run(&[&["check"], arguments, &FREE_PORTS].concat());
     assert_eq!((ended.code, ended.errors.as_str()), (0, ""), "{}", ended.output);
     ended.output
 }
@@ -93,17 +93,7 @@ fn option_wins_over_environment_over_file_over_default() {
 #[test]
 fn options_of_the_chain_may_stand_before_the_command() {
     let program = Program::new();
-    let before = program.run(&[
-        "--network",
-        "embedded",
-        "check",
-        "--stratum",
-        "127.0.0.1:0",
-        "--stratum-v2",
-        "127.0.0.1:0",
-        "--api",
-        "127.0.0.1:0",
-    ]);
+    let before = program.run(&[&["--network", "embedded", "check"], &FREE_PORTS[..]].concat());
     assert!(before.output.starts_with("network   embedded\n"), "{}", before.output);
 }
 

@@ -2,6 +2,7 @@
 
 use crate::chain_file::chain_toml;
 use crate::long_chain::{make_chain, params};
+use crate::ports::FREE_PORTS;
 use serde_json::Value;
 use sharechain::params::ChainParams;
 use std::fs;
@@ -178,17 +179,7 @@ impl Drop for Victim {
 /// Starts a node and a miner.
 fn run(folder: &Path, options: &[&str], log: &Arc<Mutex<Vec<Value>>>) -> (Child, Child) {
     let mut command = Command::new(PROGRAM);
-    command.args([
-        "run",
-        "--log-format",
-        "json",
-        "--stratum",
-        "127.0.0.1:0",
-        "--stratum-v2",
-        "127.0.0.1:0",
-        "--api",
-        "127.0.0.1:0",
-    ]);
+    command.args(["run", "--log-format", "json"]).args(FREE_PORTS);
     command.args(["--listen", "127.0.0.1:0", "--no-mdns"]).args(options);
     command.arg("--data-dir").arg(folder).arg("--chain").arg(folder.join("chain.toml"));
     command.env("COMMONWORK_LOG", "info,commonwork::chain::writer=debug");

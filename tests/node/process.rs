@@ -1,6 +1,7 @@
 //! The real program as a process of its own, with its log and a miner's way in.
 
 use crate::cli::Program;
+use crate::support::ports::FREE_PORTS;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -22,18 +23,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it on free ports with these further arguments.
     pub(crate) fn start(program: &Program, more: &[&str]) -> Self {
-        let fixed = [
-            "run",
-            "--log-format",
-            "json",
-            "--stratum",
-            "127.0.0.1:0",
-            "--stratum-v2",
-            "127.0.0.1:0",
-            "--api",
-            "127.0.0.1:0",
-        ];
-        Self::spawn(program.command(&[&fixed[..], more].concat()))
+        Self::spawn(program.command(&[&["run", "--log-format", "json"], &FREE_PORTS[..], more].concat()))
     }
 
     /// Starts this command, which is to log as JSON.

@@ -3,6 +3,7 @@
 
 mod command;
 
+use commonwork::simulate::report::Traffic;
 use commonwork::simulate::{Carrier, Partition, RunReport, Settings, Strategist, Strategy, World};
 
 /// Eight nodes, with an hour to find the block target.
@@ -42,23 +43,25 @@ fn a_seed_names_a_run() {
 #[test]
 fn many_nodes_keep_one_chain_and_pay_every_share() {
     for carrier in [Carrier::Relayed, Carrier::Direct] {
-        let report = run(&Settings { carrier, ..settings(3, 1.5) });
+        let report = run(&Settings { carrier, ..settings(3, 1.0) });
         assert_all_is_paid(&report);
         assert_eq!((report.lost, report.unpaid_part), (0, 0.0));
-        // 180 intervals: the mean's own standard deviation is 2.2 s.
-        assert!((23.0..37.0).contains(&report.spacing_mean), "{}", report.spacing_mean);
-        assert!((22.0..38.0).contains(&report.spacing_deviation), "{}", report.spacing_deviation);
+        // 120 intervals: the mean's own standard deviation is 2.7 s.
+        assert!((22.0..38.0).contains(&report.spacing_mean), "{}", report.spacing_mean);
+        assert!((20.0..40.0).contains(&report.spacing_deviation), "{}", report.spacing_deviation);
         assert!(report.losing_part < 0.04, "{}", report.losing_part);
         assert!(report.reorganisations.iter().all(|(depth, _)| *depth <= 2), "{:?}", report.reorganisations);
         for (part, fairness) in &report.miners {
             assert!((0.98..1.02).contains(fairness), "a miner with {part}: {fairness}");
         }
+        if carrier == Carrier::Relayed {
+            assert_traffic_is_as_promised(&report.traffic);
+        }
     }
 }
 
-#[test]
-fn traffic_is_within_what_the_protocol_promises() {
-    let traffic = run(&settings(4, 0.5)).traffic;
+/// Of messages as large as those of a full pool, to and from a node with as many peers as there are.
+fn assert_traffic_is_as_promised(traffic: &Traffic) {
     assert!((500.0..1_000.0).contains(&traffic.share_bytes), "{traffic:?}");
     assert!(traffic.up.0 > 1_000.0 && traffic.up.1 < 20_000.0, "{traffic:?}");
     assert!(traffic.down.0 > 1_000.0 && traffic.down.1 < 20_000.0, "{traffic:?}");

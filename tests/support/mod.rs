@@ -6,6 +6,7 @@ pub(crate) mod chain_file;
 pub(crate) mod decoders;
 pub(crate) mod jobs;
 pub(crate) mod long_chain;
+pub(crate) mod ports;
 #[path = "../../sharechain/tests/support/mod.rs"]
 pub(crate) mod rig;
 pub(crate) mod stored;
