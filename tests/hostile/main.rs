@@ -10,11 +10,11 @@
 mod chain_file;
 #[path = "../support/long_chain.rs"]
 mod long_chain;
-#[path = "../support/ports.rs"]
-mod ports;
 #[path = "../p2p/node.rs"]
 #[allow(dead_code, reason = "tests of p2p use all of it")]
 mod peer;
+#[path = "../support/ports.rs"]
+mod ports;
 
 mod answers;
 mod attacker;
