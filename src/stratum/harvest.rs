@@ -9,8 +9,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Permit};
 use tracing::error;
 
-/// Candidates that are kept while the node has no room for them.
-const MOST_CANDIDATES: usize = 16;
+/// Candidates that are kept while the node has no room for them. Many, since nothing more is read beyond it, and what is
+/// not read may be a Bitcoin block.
+const MOST_CANDIDATES: usize = 1_024;
 
 /// Takes what is found, and keeps a little of it.
 #[derive(Debug)]

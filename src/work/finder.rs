@@ -7,18 +7,22 @@ use super::outbox::BlockSink;
 use super::share_rate::ShareCount;
 use crate::bitcoin::submit::{BlockSubmitter, FoundBlock};
 use crate::chain::{ChainHandle, OWN_MINERS, Stopped};
+use bitcoin::BlockHash;
 use bitcoin::consensus::encode;
 use sharechain::chain::Submission;
 use sharechain::coinbase;
 use sharechain::params::{ChainId, ChainParams};
 use sharechain::store::Solution;
 use sharechain::verify::{BindError, Bound};
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, mpsc};
 use tracing::{error, info};
 
 /// Found Bitcoin blocks that a slow listener may be behind.
 const FOUND: usize = 64;
+/// Found Bitcoin blocks that are remembered, so that one which is said again is not submitted again.
+const MAX_SUBMITTED: usize = 256;
 
 /// Takes what sessions find.
 pub struct Finder {
@@ -28,6 +32,7 @@ pub struct Finder {
     blocks: BlockSubmitter,
     count: Arc<ShareCount>,
     found: broadcast::Sender<Arc<Solution>>,
+    submitted: Mutex<VecDeque<BlockHash>>,
 }
 
 impl Finder {
@@ -39,7 +44,7 @@ impl Finder {
         count: Arc<ShareCount>,
     ) -> Self {
         let (found, _) = broadcast::channel(FOUND);
-        Self { id: params.chain_id(), params, chain, blocks, count, found }
+        Self { id: params.chain_id(), params, chain, blocks, count, found, submitted: Mutex::default() }
     }
 
     /// The Bitcoin blocks found from now on.
@@ -72,6 +77,19 @@ impl Finder {
         }
     }
 
+    /// Remembers a found block. False when it was remembered already.
+    fn is_new(&self, hash: BlockHash) -> bool {
+        let mut submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
+        if submitted.contains(&hash) {
+            return false;
+        }
+        if submitted.len() >= MAX_SUBMITTED {
+            submitted.pop_front();
+        }
+        submitted.push_back(hash);
+        true
+    }
+
     fn submission(&self, candidate: &Candidate) -> Result<Submission, BindError> {
         let share = Bound::new(&self.params, self.id, candidate.share())?;
         Ok(Submission::block(share, candidate.job.includes().to_vec(), OWN_MINERS))
@@ -81,6 +99,11 @@ impl Finder {
 impl BlockSink for Finder {
     fn bitcoin_block(&self, candidate: &Candidate) {
         let job = &candidate.job;
+        let (hash, height) = (candidate.header.block_hash(), job.template().height);
+        // A block has megabytes, and is in good hands since it came the first time.
+        if !self.is_new(hash) {
+            return;
+        }
         let serialized = job.coinbase(&candidate.extranonce);
         let coinbase = match coinbase::with_witness(&serialized) {
             Ok(transaction) => encode::serialize(&transaction),
@@ -90,7 +113,6 @@ impl BlockSink for Finder {
         };
         let mut header = [0; 80];
         header.copy_from_slice(&encode::serialize(&candidate.header));
-        let (hash, height) = (candidate.header.block_hash(), job.template().height);
         info!(%hash, height = height.0, "BITCOIN BLOCK FOUND, submitting it");
         self.blocks.submit(FoundBlock { hash, height, bytes: job.template().block(&header, &coinbase) });
         // An error means that nobody listens.

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 pub trait BlockSink: Send + Sync + 'static {
     /// Takes a candidate that meets its network target, before anything else is done with it.
     ///
-    /// Called in the session's task, so it must not block. A miner may submit the same block any number of times.
+    /// Called in the session's task, so it must not block. A miner may submit the same block any number of times:
+    /// whoever takes it makes sure that it is submitted once.
     fn bitcoin_block(&self, candidate: &Candidate);
 }
 
