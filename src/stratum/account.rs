@@ -7,6 +7,7 @@ use crate::work::fee::{Fee, Toll};
 use crate::work::job::Job;
 use sharechain::share::ShareId;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Shares that a miner may be expected to find on a job, which lasts 25 s at most.
 const SHARES_PER_JOB: u128 = (SHARES_PER_MINUTE * 25.0 / 60.0) as u128;
@@ -34,8 +35,8 @@ impl Account {
     }
 
     /// Remembers a share. False when it was remembered already.
-    pub(super) fn insert(&mut self, id: &ShareId) -> bool {
-        self.seen.insert(id)
+    pub(super) fn insert(&mut self, id: &ShareId, now: Instant) -> bool {
+        self.seen.insert(id, now)
     }
 
     /// Counts an accepted share of a job that was served.

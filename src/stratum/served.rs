@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 /// How long a job is remembered after it was served.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(600);
-/// Most jobs that a session remembers: one every five seconds for ten minutes, and a few changes of difficulty.
-const MAX_JOBS: usize = 128;
+/// Most jobs that a session remembers. One every five seconds for ten minutes is 120, so it is age that ends a job's
+/// life unless Bitcoin and the share chain move faster than they ever do.
+const MAX_JOBS: usize = 1_024;
 /// Most shares that a session remembers, to recognise duplicates. A share forgotten by then is recognised by the
 /// share chain; only the miner's own count would be off.
 const MAX_SHARES: usize = 4_096;
@@ -49,11 +50,11 @@ impl ServedJobs {
     /// Adds a job and forgets those that are too old or too many.
     pub(crate) fn push(&mut self, served: Served) {
         let now = served.at;
-        self.0.push_back(served);
         let outdated = |first: &Served| now.saturating_duration_since(first.at) > MAX_AGE;
-        while self.0.len() > MAX_JOBS || (self.0.len() > 1 && self.0.front().is_some_and(outdated)) {
+        while self.0.len() >= MAX_JOBS || self.0.front().is_some_and(outdated) {
             self.0.pop_front();
         }
+        self.0.push_back(served);
     }
 
     /// The job that was served by this id.
@@ -73,27 +74,28 @@ impl ServedJobs {
 }
 
 /// The shares accepted last.
+///
+/// Two generations: when the young one is full, or as old as the jobs that are remembered, it becomes the old one, and
+/// what was old is forgotten. So a miner takes as much memory as it finds shares in the life of a job.
 #[derive(Debug, Default)]
 pub(crate) struct SeenShares {
-    set: HashSet<u64>,
-    order: VecDeque<u64>,
+    young: HashSet<u64>,
+    old: HashSet<u64>,
+    /// When the first of the young was seen.
+    since: Option<Instant>,
 }
 
 impl SeenShares {
     /// Remembers a share. False when it was remembered already.
-    pub(crate) fn insert(&mut self, id: &ShareId) -> bool {
+    pub(crate) fn insert(&mut self, id: &ShareId, now: Instant) -> bool {
         // The first bytes are the low ones of the number: random, where the last ones are the zeros of the work.
         let key = id.0.first_chunk().copied().map_or(0, u64::from_le_bytes);
-        if !self.set.insert(key) {
-            return false;
+        let since = *self.since.get_or_insert(now);
+        if self.young.len() >= MAX_SHARES / 2 || now.saturating_duration_since(since) >= MAX_AGE {
+            self.old = std::mem::take(&mut self.young);
+            self.since = Some(now);
         }
-        self.order.push_back(key);
-        if self.order.len() > MAX_SHARES
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.set.remove(&oldest);
-        }
-        true
+        !self.old.contains(&key) && self.young.insert(key)
     }
 }
 
@@ -134,11 +136,12 @@ mod tests {
     fn both_memories_are_bounded() {
         let (mut jobs, job, start) =
             (ServedJobs::default(), Arc::new(JobMaker::default().job()), Instant::now());
-        for id in 0..1_000 {
+        for id in 0..5_000 {
             jobs.push(served(id, &job, start));
         }
         assert_eq!(jobs.0.len(), MAX_JOBS);
-        assert!(jobs.get(JobId(999)).is_some());
+        assert!(jobs.get(JobId(4_999)).is_some());
+        assert!(jobs.0.capacity() <= MAX_JOBS);
 
         let mut shares = SeenShares::default();
         let id = |n: u32| {
@@ -147,10 +150,29 @@ mod tests {
             ShareId(id)
         };
         for n in 0..10_000 {
-            assert!(shares.insert(&id(n)));
+            assert!(shares.insert(&id(n), start));
+            assert!(shares.young.len() + shares.old.len() <= MAX_SHARES);
         }
-        assert!(!shares.insert(&id(9_999)));
-        assert!(shares.insert(&id(0)), "forgotten");
-        assert_eq!((shares.set.len(), shares.order.len()), (MAX_SHARES, MAX_SHARES));
+        assert!((10_000 - 2_048..10_000).all(|n| !shares.insert(&id(n), start)));
+        assert!(shares.insert(&id(0), start), "forgotten");
+    }
+
+    #[test]
+    fn shares_are_remembered_as_long_as_jobs_and_then_forgotten() {
+        let (mut shares, start) = (SeenShares::default(), Instant::now());
+        let id = |n| ShareId([n; 32]);
+        assert!(shares.insert(&id(1), start));
+        assert!(!shares.insert(&id(1), start + MAX_AGE), "in the old generation");
+        assert!(shares.insert(&id(2), start + MAX_AGE));
+        assert!(shares.insert(&id(1), start + MAX_AGE * 2), "forgotten");
+        assert!(!shares.insert(&id(2), start + MAX_AGE * 2));
+    }
+
+    #[test]
+    fn jobs_that_come_quickly_are_kept_for_their_ten_minutes() {
+        let (mut jobs, job, start) =
+            (ServedJobs::default(), Arc::new(JobMaker::default().job()), Instant::now());
+        (0..600).for_each(|n| jobs.push(served(n, &job, start + Duration::from_secs(n.into()))));
+        assert!(jobs.get(JobId(0)).is_some());
     }
 }

@@ -22,7 +22,8 @@ pub(super) struct Submit<'a> {
     extranonce2: [u8; 8],
     time: u32,
     nonce: u32,
-    version_bits: u32,
+    /// None from those who leave them out: they have hashed the version of the job.
+    version_bits: Option<u32>,
 }
 
 /// Work that is worth something to somebody.
@@ -65,11 +66,13 @@ impl<'a> Submit<'a> {
         let text = |index, what| params.text(index).ok_or(Refusal::BadParams(what));
         let job = text(1, "The job id must be a string")?;
         let version_bits = match params.raw(5) {
-            None | Some("null") => 0,
-            Some(_) => params
-                .text(5)
-                .and_then(|bits| hex::u32(&bits))
-                .ok_or(Refusal::BadParams("The version bits must be 1 to 8 hexadecimal digits"))?,
+            None | Some("null") => None,
+            Some(_) => Some(
+                params
+                    .text(5)
+                    .and_then(|bits| hex::u32(&bits))
+                    .ok_or(Refusal::BadParams("The version bits must be 1 to 8 hexadecimal digits"))?,
+            ),
         };
         Ok(Self {
             worker: text(0, "The user name must be a string")?,
@@ -121,7 +124,7 @@ pub(crate) fn weigh(
     let verdict = candidate.judge();
     let enough = difficulty.accepted_target().is_met_by(&candidate.id.0);
     let for_chain = verdict.share || verdict.share_block;
-    let repeated = (enough || for_chain) && !account.insert(&candidate.id);
+    let repeated = (enough || for_chain) && !account.insert(&candidate.id, now.instant);
     let untimely = untimely(job, solution.time, newest, now);
     let fault = if untimely.is_some() {
         untimely
@@ -192,11 +195,12 @@ impl From<Fault> for Refusal {
     }
 }
 
-/// The version field with the miner's bits in it (BIP310), and whether the miner could roll those.
+/// The version field with the miner's bits in it (BIP310) if there are any, and whether the miner could roll those.
 ///
 /// Either of the masks in force then and now will do, since a change of mask and a submit can cross. Bits outside of
 /// both are taken as they are: a device that sets them has hashed them.
-fn rolled_version(served: &Served, bits: u32, mask_now: u32) -> (i32, bool) {
+fn rolled_version(served: &Served, bits: Option<u32>, mask_now: u32) -> (i32, bool) {
+    let Some(bits) = bits else { return (served.job.header().version.to_consensus(), true) };
     let fits = |mask: &u32| bits & !mask == 0;
     let mask = [mask_now, served.mask].into_iter().find(fits);
     let version = served.job.header().version.to_consensus().cast_unsigned();

@@ -7,7 +7,7 @@ use super::fee::Fee;
 use super::headers::HeaderFeed;
 use super::job::JobIds;
 use super::maker::{Hashed, JobMaker, NoJob, Round};
-use super::series::SeriesRegister;
+use super::series::{SeriesRegister, Whose};
 use super::share_rate::{ShareCount, ShareRate};
 use crate::bitcoin::Template;
 use crate::chain::{ChainHandle, ChainState, Stopped, now};
@@ -78,6 +78,8 @@ struct Memory {
     maker: JobMaker,
     share_rate: ShareRate,
     prev_block: Option<BlockHash>,
+    /// The last round, for series that come after it.
+    round: Option<Round>,
     hashed: Option<Hashed>,
     seen: ChainState,
     /// Whether something changed that can wait a little.
@@ -102,6 +104,7 @@ impl Builder {
             maker: JobMaker::new(self.params.clone(), self.ids.clone(), self.salt),
             share_rate: ShareRate::new(&self.params, Instant::now()),
             prev_block: None,
+            round: None,
             hashed: None,
             seen: *state.borrow_and_update(),
             small_change: false,
@@ -137,7 +140,7 @@ impl Builder {
                     memory.small_change = false;
                     return true;
                 }
-                () = self.series.asked() => return true,
+                () = self.series.asked() => self.serve_newcomers(memory),
                 changed = state.changed() => {
                     if changed.is_err() { return false }
                     let new = *state.borrow_and_update();
@@ -159,7 +162,7 @@ impl Builder {
     async fn round(&self, memory: &mut Memory, template: Arc<Template>) -> Result<(), NoJobs> {
         self.headers.ensure(template.prev_block).await?;
         let header = ShareHeader {
-            version: bitcoin::block::Version::from_consensus(template.version),
+            version: unrolled(template.version),
             prev_block: template.prev_block,
             time: self.header_time(&template),
             bits: template.bits,
@@ -185,9 +188,24 @@ impl Builder {
         };
         memory.prev_block = Some(header.prev_block);
         let (height, bitcoin) = (round.draft.height, round.draft.context.height);
-        let count = self.series.renew(self.fee.as_ref(), |key| memory.maker.job(&round, key))?;
+        let round = memory.round.insert(round);
+        let count = self.series.renew(Whose::All, self.fee.as_ref(), |key| memory.maker.job(round, key))?;
         debug!(series = count, %height, %bitcoin, "new jobs");
         Ok(())
+    }
+
+    /// Jobs of the last round for the series that have none yet. Everybody else's wait for their turn, or whoever comes
+    /// and goes would set the pace for all.
+    fn serve_newcomers(&self, memory: &mut Memory) {
+        let Some(round) = &memory.round else { return };
+        let made = self.series.renew(Whose::Newcomers, self.fee.as_ref(), |key| memory.maker.job(round, key));
+        match made {
+            Ok(count) => debug!(series = count, "jobs for newcomers"),
+            Err(error) => {
+                warn!("no jobs: {error}");
+                memory.small_change = true;
+            }
+        }
     }
 
     /// The present, but where the required target depends on the time (BIP94's networks), the time that bitcoind gave the
@@ -198,3 +216,12 @@ impl Builder {
         time.max(template.min_time)
     }
 }
+
+/// A version with all bits zero that miners roll (BIP320): whether a device replaces them, adds to them or leaves them
+/// out, it then means the same.
+const fn unrolled(version: i32) -> bitcoin::block::Version {
+    bitcoin::block::Version::from_consensus(version & !ROLLED_BITS)
+}
+
+/// Bits 13 to 28.
+const ROLLED_BITS: i32 = 0x1fff_e000;

@@ -32,16 +32,27 @@ pub struct SeriesRegister {
     asked: Notify,
 }
 
+/// Which series get a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Every one.
+    All,
+    /// Those that have none yet.
+    Newcomers,
+}
+
 impl SeriesRegister {
-    /// Gives every series a new job, and with it those that pay a fee another that is mined for the fee, which all
+    /// Gives these series a new job, and with it those that pay a fee another that is mined for the fee, which all
     /// series of a class share. The number of series.
     pub fn renew<E>(
         &self,
+        whose: Whose,
         fee: Option<&Fee>,
         mut make: impl FnMut(SeriesKey) -> Result<Job, E>,
     ) -> Result<usize, E> {
         let mut for_fee: BTreeMap<u16, Arc<Job>> = BTreeMap::new();
-        let live = self.live();
+        let mut live = self.live();
+        live.retain(|(_, sender)| whose == Whose::All || sender.borrow().is_none());
         for (key, sender) in &live {
             let mut job = make(*key)?;
             if let Some(fee) = fee.filter(|fee| fee.is_paid_by(&key.owner)) {
@@ -110,7 +121,7 @@ mod tests {
         let series = [of(1, 11), of(2, 11), of(3, 11), of(1, 38), of(9, 11)];
         let fee = Fee::new(50, owner(9), Some(owner(3)));
         let mut next = 0;
-        assert_eq!(register.renew(Some(&fee), |key| make(&mut next, key)), Ok(5));
+        assert_eq!(register.renew(Whose::All, Some(&fee), |key| make(&mut next, key)), Ok(5));
         assert_eq!(next, 7, "each series has one of its own, the fee one for each class");
         let newest = |n: usize| series[n].borrow().clone().expect("a job");
         let for_fee = |n| newest(n).for_fee().cloned();
@@ -118,7 +129,20 @@ mod tests {
         assert_eq!(for_fee(0).map(|job| job.id()), for_fee(1).map(|job| job.id()));
         assert_ne!(for_fee(0).map(|job| job.id()), for_fee(3).map(|job| job.id()), "another class");
         assert!(for_fee(2).is_none() && for_fee(4).is_none(), "the operator's own");
-        assert_eq!(register.renew(None, |key| make(&mut next, key)), Ok(5));
+        assert_eq!(register.renew(Whose::All, None, |key| make(&mut next, key)), Ok(5));
         assert!(for_fee(0).is_none());
+    }
+
+    #[test]
+    fn a_newcomer_gets_a_job_and_the_others_keep_theirs() {
+        let register = SeriesRegister::default();
+        let old = register.subscribe(owner(1), 11);
+        let mut next = 0;
+        assert_eq!(register.renew(Whose::All, None, |key| make(&mut next, key)), Ok(1));
+        let new = register.subscribe(owner(2), 11);
+        assert_eq!(register.renew(Whose::Newcomers, None, |key| make(&mut next, key)), Ok(1));
+        let id = |series: &watch::Receiver<Option<Arc<Job>>>| series.borrow().as_ref().map(|job| job.id().0);
+        assert_eq!((id(&old), id(&new)), (Some(1), Some(2)));
+        assert_eq!(register.renew(Whose::Newcomers, None, |key| make(&mut next, key)), Ok(0));
     }
 }

@@ -93,6 +93,8 @@ pub(crate) struct Hand {
     next_id: u64,
     /// The newest job, once there is one.
     job: Option<HandJob>,
+    /// Jobs that were announced.
+    pub(crate) heard: usize,
     unread: VecDeque<Value>,
 }
 
@@ -115,6 +117,7 @@ impl Hand {
             extranonce2: getrandom::u64().expect("the system's randomness"),
             next_id: 1,
             job: None,
+            heard: 0,
             unread: VecDeque::new(),
         };
         let subscribed = hand.ask("mining.subscribe", json!(["by hand"])).await?;
@@ -217,6 +220,7 @@ impl Hand {
         if line["method"] != "mining.notify" {
             return;
         }
+        self.heard += 1;
         let params = &line["params"];
         let number = |value: &Value| {
             u32::from_str_radix(value.as_str().expect("text"), 16).expect("hexadecimal digits")

@@ -2,9 +2,11 @@
 
 use super::crew::{Crew, Habits, Outcomes};
 use super::hand::{Hand, HandJob, Want};
-use super::setup::{TestNode, regtest, upstream};
+use super::setup::{TestNode, quick, regtest, upstream};
 use crate::support::bitcoind::{BitcoinD, Chain, Options};
 use crate::support::rig::owner;
+use commonwork::node::NodeOptions;
+use commonwork::work::builder::Pace;
 use std::time::Duration;
 
 /// The number that miners know stale work by.
@@ -70,5 +72,55 @@ async fn templates_that_come_between_a_job_and_its_shares_lose_none() {
     assert!(account.refused.iter().all(|code| *code == STALE), "{:?}", account.refused);
     account.check(&node, &outcomes, 1).await;
     account.check_credited(&node, &owner(4)).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bitcoin_block_that_is_submitted_again_goes_out_once() {
+    let daemon = BitcoinD::start(Chain::Regtest, Options { zmq: true, ..Options::default() });
+    let mut node = TestNode::start(regtest(), vec![upstream(&daemon, true)]).await;
+    let mut hand = Hand::at(&node, &owner(1)).await;
+    let mut blocks = Vec::new();
+    for _ in 0..2 {
+        let job = hand.newest().await.expect("served");
+        let block = hand.mine(&job, Want::REGTEST_BLOCK);
+        assert_eq!(hand.submit(&block).await.expect("served"), None);
+        for _ in 0..20 {
+            assert_eq!(hand.submit(&block).await.expect("served"), Some(22));
+        }
+        blocks.push(block.id.to_string());
+        hand.job_with(|next| next.id() != job.id() && next.is_on(&block.id.to_string()))
+            .await
+            .expect("served");
+    }
+    for block in &blocks {
+        let found = node.found.recv().await.expect("the node runs");
+        assert_eq!(found.header.block_hash().to_string(), *block);
+        assert!(node.outcomes.recv().await.expect("the node runs").hash.to_string() == *block);
+    }
+    assert!(node.found.is_empty() && node.outcomes.is_empty());
+    node.stop().await;
+}
+
+/// Whoever comes gets work at once, and does not set the pace for everybody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn newcomers_get_their_jobs_and_the_others_keep_theirs() {
+    let daemon = BitcoinD::start(Chain::Regtest, Options { zmq: true, ..Options::default() });
+    let address = daemon.create_wallet("test");
+    let options = NodeOptions { pace: Pace::default(), ..quick() };
+    let node = TestNode::start_with(regtest(), vec![upstream(&daemon, true)], options).await;
+    let mut hand = Hand::at(&node, &owner(1)).await;
+    let newcomers = 40;
+    for n in 0..newcomers {
+        let mut other = Hand::at(&node, &owner(10 + n)).await;
+        if n == 0 {
+            let job = other.newest().await.expect("served");
+            let share = other.mine(&job, Want::REGTEST_SHARE);
+            assert_eq!(other.submit(&share).await.expect("served"), None, "it is work like any other");
+        }
+    }
+    next_template(&daemon, &address, &mut hand).await;
+    // One every five seconds.
+    assert!(hand.heard < usize::from(newcomers) / 2, "{} jobs", hand.heard);
     node.stop().await;
 }

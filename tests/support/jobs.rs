@@ -33,6 +33,8 @@ pub(crate) struct JobMaker {
     pub(crate) height: u32,
     /// Each byte of prev_block.
     pub(crate) prev_block: u8,
+    /// The header's version.
+    pub(crate) version: i32,
     /// When it is made.
     pub(crate) time: u32,
     /// Merkle branch length.
@@ -53,6 +55,7 @@ impl Default for JobMaker {
             clean: false,
             height: 900_000,
             prev_block: 0xb1,
+            version: 0x2000_0000,
             time: MADE_AT,
             branch_len: 0,
             outputs: 1,
@@ -122,7 +125,7 @@ impl JobMaker {
             id: JobId(self.id),
             clean: self.clean,
             header: ShareHeader {
-                version: Version::from_consensus(0x2000_0000),
+                version: Version::from_consensus(self.version),
                 prev_block: BlockHash::from_byte_array([self.prev_block; 32]),
                 time: self.time,
                 bits: CompactTarget::from_consensus(0x1702_3456),
