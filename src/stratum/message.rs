@@ -19,9 +19,9 @@ const MAX_QUOTE: usize = 64;
 pub(crate) struct Request<'a> {
     /// The id as it stands in the line. `None` when it is missing or null: such a request is never answered.
     pub(crate) id: Option<&'a str>,
-    /// The method's name. `None` for a response to something that was never asked.
+    /// The method's name; what is no text is taken as it stands. `None` for a response to something that was never asked.
     pub(crate) method: Option<Cow<'a, str>>,
-    /// The parameters.
+    /// The parameters. What is no array has none that can be taken.
     pub(crate) params: Params<'a>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Params<'a>(Vec<&'a RawValue>);
 /// Why a request is not granted; the number is what miners count by, the text what their owners read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum Refusal {
-    /// Not a JSON object with an id, a method and an array of parameters.
+    /// Not a JSON object with an id that can be said back.
     #[error("Not a Stratum request: {0}")]
     NotARequest(&'static str),
     /// A method that is unknown here or not granted.
@@ -95,7 +95,7 @@ pub(crate) fn parse(line: &[u8]) -> Result<Request<'_>, Refusal> {
         #[serde(borrow, default)]
         id: Option<&'a RawValue>,
         #[serde(borrow, default)]
-        method: Option<Cow<'a, str>>,
+        method: Option<&'a RawValue>,
         #[serde(borrow, default)]
         params: Option<&'a RawValue>,
     }
@@ -108,13 +108,9 @@ pub(crate) fn parse(line: &[u8]) -> Result<Request<'_>, Refusal> {
     if id.is_some_and(|id| id.starts_with(['{', '['])) {
         return Err(Refusal::NotARequest("the id must be a number or a string"));
     }
-    let params = match raw.params {
-        None => Params::default(),
-        Some(params) => serde_json::from_str(params.get())
-            .map(Params)
-            .map_err(|_| Refusal::NotARequest("the params must be an array"))?,
-    };
-    Ok(Request { id, method: raw.method, params })
+    let method = raw.method.map(RawValue::get).map(|raw| text(raw).unwrap_or(Cow::Borrowed(raw)));
+    let params = raw.params.and_then(|params| serde_json::from_str(params.get()).ok());
+    Ok(Request { id, method, params: params.map(Params).unwrap_or_default() })
 }
 
 impl<'a> Params<'a> {
@@ -230,14 +226,24 @@ mod tests {
             "GET / HTTP/1.1",
             "{\"id\":[1],\"method\":\"m\"}",
             "{\"id\":{},\"method\":\"m\"}",
-            "{\"id\":1,\"method\":5}",
-            "{\"id\":1,\"method\":\"m\",\"params\":{}}",
             "{\"id\":1,\"id\":2,\"method\":\"m\"}",
             "{\"id\":1,\"method\":\"m\"} x",
         ] {
             assert!(matches!(parse(line.as_bytes()), Err(Refusal::NotARequest(_))), "{line}");
         }
         assert!(parse(b"{\"id\":1,\"method\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn parameters_and_methods_of_other_shapes_are_requests_all_the_same() {
+        for params in ["{}", "{\"a\":[1]}", "null", "5", "\"x\""] {
+            let line = format!("{{\"id\":7,\"method\":\"m\",\"params\":{params}}}");
+            let request = parse(line.as_bytes()).expect("a request");
+            assert_eq!((request.id, request.method.as_deref()), (Some("7"), Some("m")));
+            assert_eq!(request.params.raw(0), None);
+        }
+        assert_eq!(parse(b"{\"id\":1,\"method\":[5]}").expect("a request").method.as_deref(), Some("[5]"));
+        assert_eq!(parse(b"{\"id\":1,\"method\":null}").expect("a response").method, None);
     }
 
     #[test]

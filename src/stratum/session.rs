@@ -130,9 +130,11 @@ pub struct Session {
     pub(super) vardiff: Vardiff,
     /// The highest difficulty that the present job allows.
     pub(super) most: Difficulty,
-    /// The difficulty that the miner asked for last, and the least that it wants.
+    /// The difficulty that the device asked for last, and the least that was demanded.
     asked: Option<Difficulty>,
     floor: Option<Difficulty>,
+    /// Whether its first difficulty was its owner's wish or is remembered.
+    known: bool,
     pub(super) job: Option<Arc<Job>>,
     due: Due,
     announced: Option<Announced>,
@@ -192,6 +194,7 @@ impl Session {
             most: Difficulty::MAX,
             asked: None,
             floor: None,
+            known: false,
             job: None,
             due: Due::Nothing,
             announced: None,

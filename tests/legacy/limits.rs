@@ -48,7 +48,7 @@ async fn bad_requests_are_answered_with_what_is_wrong() {
         ("getwork".into(), 400, "JSON object"),
         ("[]".into(), 400, "JSON object"),
         (r#"[{"id":1,"method":"getwork","params":[]}]"#.into(), 400, "JSON object"),
-        (r#"{"id":1,"method":"getwork","params":{}}"#.into(), 400, "JSON object"),
+        (r#"{"id":1,"method":"submitblock","params":{}}"#.into(), 400, "takes a block"),
         (r#"{"id":1,"params":[]}"#.into(), 404, "getwork, getblocktemplate and submitblock"),
         (call("getinfo", json!([])), 404, "Method getinfo is not supported"),
         (call("getwork", json!([7])), 400, "256 hexadecimal digits"),

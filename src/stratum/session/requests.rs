@@ -162,19 +162,29 @@ impl Session {
         Ok("true".into())
     }
 
-    /// Some devices repeat their wish every half minute to keep the connection alive; only a new one counts.
+    /// What the device wishes is the least that it gets, and where it begins if nothing better is known: devices wish
+    /// by themselves, and know little. Some repeat their wish every half minute to keep the connection alive; only a new
+    /// one counts.
     fn ask(&mut self, difficulty: Difficulty, now: Now) {
-        if self.asked != Some(difficulty) {
-            self.asked = Some(difficulty);
-            self.vardiff.suggest(self.floor.map_or(difficulty, |floor| floor.max(difficulty)), now.instant);
-            self.announce_difficulty();
+        if self.asked == Some(difficulty) {
+            return;
         }
+        self.asked = Some(difficulty);
+        let least = self.floor.map_or(difficulty, |floor| floor.max(difficulty));
+        if self.known || self.measured {
+            self.vardiff.set_floor(least, now.instant);
+        } else {
+            self.vardiff.suggest(least, now.instant);
+        }
+        self.announce_difficulty();
     }
 
-    /// Never to be given less than this by itself.
+    /// Never to be given less than this by itself, nor less than was demanded before.
     fn demand(&mut self, floor: Difficulty, now: Now) {
-        self.floor = Some(floor);
-        self.vardiff.set_floor(floor, now.instant);
+        self.floor = self.floor.max(Some(floor));
+        if let Some(least) = self.floor.max(self.asked) {
+            self.vardiff.set_floor(least, now.instant);
+        }
         self.announce_difficulty();
     }
 
@@ -206,11 +216,8 @@ impl Session {
             who.user = user.chars().filter(|c| !c.is_control()).collect();
             who.owner = Some(owner);
         });
-        if let Some(floor) = wishes.floor {
+        for floor in [wishes.floor, wishes.difficulty].into_iter().flatten() {
             self.demand(floor, now);
-        }
-        if let Some(difficulty) = wishes.difficulty {
-            self.ask(difficulty, now);
         }
         Ok(())
     }
@@ -219,15 +226,14 @@ impl Session {
     fn begin(&mut self, now: Now) -> Option<Event> {
         let worker = self.worker.as_ref().filter(|_| self.subscribed && !self.begun)?;
         self.begun = true;
-        if self.asked.is_none() {
-            let name = worker.names.first().map_or("", String::as_str);
-            let known = || self.config.memory.recall(name, &self.user_agent);
-            let start = worker.wishes.start.or(self.resumed).or_else(known);
-            self.vardiff =
-                Vardiff::new(start.unwrap_or_else(|| start_difficulty(&self.user_agent)), now.instant);
-            if let Some(floor) = self.floor {
-                self.vardiff.set_floor(floor, now.instant);
-            }
+        let name = worker.names.first().map_or("", String::as_str);
+        let wished = worker.wishes.difficulty.or(worker.wishes.start);
+        let known = wished.or(self.resumed).or_else(|| self.config.memory.recall(name, &self.user_agent));
+        self.known = known.is_some();
+        let start = known.or(self.asked).unwrap_or_else(|| start_difficulty(&self.user_agent));
+        self.vardiff = Vardiff::new(start, now.instant);
+        if let Some(least) = self.floor.max(self.asked) {
+            self.vardiff.set_floor(least, now.instant);
         }
         let owner = worker.owner;
         match self.config.classes.choose(&self.user_agent, worker.wishes.outputs) {

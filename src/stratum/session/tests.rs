@@ -393,6 +393,20 @@ fn version_bits_are_put_into_the_header() {
     assert_eq!(code(&script.say(&line)), 0);
 }
 
+/// Some devices leave the sixth parameter out when they have rolled nothing: they have hashed the version of the job.
+#[test]
+fn a_submit_without_version_bits_has_the_version_of_the_job() {
+    let mut script = Script::mining(JobMaker { version: 0x3000_4000, ..easy(1) });
+    script.say(r#"{"id":3,"method":"mining.configure","params":[["version-rolling"],{"version-rolling.mask":"1fffe000"}]}"#);
+    for (nonce, last, version) in
+        [(1, "", 0x3000_4000), (2, ",null", 0x3000_4000), (3, ",\"00000000\"", 0x2000_0000)]
+    {
+        let line = submit("rig", 1, nonce).replace("\"]}", &format!("\"{last}]}}"));
+        assert_eq!(code(&script.say(&line)), 0, "{line}");
+        assert_eq!(script.found().candidate.header.version.to_consensus(), version, "{line}");
+    }
+}
+
 #[test]
 fn notifications_and_answers_get_no_answer_and_unknown_methods_do() {
     let mut script = Script::mining(easy(1));
@@ -415,6 +429,23 @@ fn notifications_and_answers_get_no_answer_and_unknown_methods_do() {
         assert_eq!(code(&script.say(&line)), 20);
         assert!(script.last.is_none(), "no hang-up");
     }
+}
+
+#[test]
+fn parameters_that_are_no_array_are_the_requests_own_trouble() {
+    let mut script = Script::mining(easy(1));
+    let silent = r#"{"id":null,"method":"mining.capabilities","params":{}}"#;
+    assert!(script.say(silent).is_empty());
+    for _ in 0..10 {
+        let said = script.say(r#"{"id":7,"method":"eth_x","params":{}}"#);
+        assert_eq!(code(&said), 20);
+        assert!(said[0].starts_with("{\"id\":7,"), "{said:?}");
+        let said = script.say(r#"{"id":"s","method":"mining.submit","params":{"a":1}}"#);
+        assert_eq!(code(&said), 20);
+        assert!(said[0].starts_with("{\"id\":\"s\","), "{said:?}");
+        assert!(script.last.is_none(), "no hang-up");
+    }
+    assert_eq!(code(&script.say(r#"{"id":8,"method":"mining.capabilities","params":{}}"#)), 0);
 }
 
 #[test]

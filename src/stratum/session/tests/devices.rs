@@ -195,6 +195,56 @@ fn difficulty_is_suggested_in_many_ways() {
     assert_eq!(ask(&lower), None, "it has more already");
 }
 
+/// What devices send by themselves does not undo what their owner wrote or what was measured.
+#[test]
+fn a_devices_own_wishes_are_floors_under_what_is_known() {
+    let hard = Targets { network: Target::MIN, block: Target::MIN, share: Target::MIN };
+    let suggest = |n: u32| format!(r#"{{"id":3,"method":"mining.suggest_difficulty","params":[{n}]}}"#);
+    let minimum = |n: u32| {
+        format!(
+            r#"{{"id":3,"method":"mining.configure","params":[["minimum-difficulty"],{{"minimum-difficulty.value":{n}}}]}}"#
+        )
+    };
+    let power = Difficulty::power_of_two;
+    let none = String::new();
+    let config = Arc::clone(&Script::new(Some(owner(1))).session.config);
+    config.memory.remember("rig", "known", power(12));
+    // Agent, password, what is said before the login and after it, what is shown then, and after long silence.
+    for (agent, password, before, after, shown, fallen) in [
+        ("bitaxe", "d=65536", &none, &suggest(1_000), 16, 16),
+        ("bitaxe", "x", &none, &suggest(1_000), 9, 9),
+        ("test", "x", &none, &suggest(1_000), 9, 9),
+        ("known", "x", &none, &suggest(1_000), 12, 9),
+        ("known", "x", &suggest(1_000), &none, 12, 9),
+        ("test", "th=1", &suggest(4), &none, 9, 2),
+        ("known", "x", &none, &suggest(100_000), 16, 16),
+        ("test", "x", &suggest(4), &none, 2, 2),
+        ("test", "d=1024", &none, &minimum(64), 10, 10),
+        ("test", "d=1024", &minimum(4_096), &none, 12, 12),
+        ("test", "md=64", &none, &suggest(4), 6, 6),
+    ] {
+        let case = format!("{agent} {password} {before} {after}");
+        let mut script = Script::of(Arc::clone(&config), Instant::now());
+        script.say(before);
+        script.log_in(agent, password);
+        script.say(after);
+        let first = shown_difficulty(&script.job(JobMaker { targets: hard, ..JobMaker::default() }));
+        assert_eq!(first.and_then(Difficulty::at_most), Some(power(shown)), "{case}");
+        (0..60).for_each(|_| drop(script.wait(60)));
+        assert_eq!(script.session.vardiff.difficulty(), power(fallen), "{case}");
+    }
+}
+
+#[test]
+fn a_new_wish_does_not_undo_what_was_measured() {
+    let mut script = Script::mining(easy(1));
+    assert_eq!(code(&script.submit(1, 1)), 0);
+    assert!(script.session.measured);
+    let before = script.session.vardiff.difficulty();
+    script.say(r#"{"id":3,"method":"mining.suggest_difficulty","params":[0.0000000002]}"#);
+    assert_eq!(script.session.vardiff.difficulty(), before);
+}
+
 #[test]
 fn what_clients_ask_beside_mining_is_answered() {
     let mut script = Script::mining(easy(1));
