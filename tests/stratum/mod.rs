@@ -11,61 +11,20 @@ mod tls;
 mod transcripts;
 mod wire;
 
-use crate::support::jobs::JobMaker;
+use crate::support::server::{Given, Running, World, soon, unix_now};
 use commonwork::stratum::certificate::Identity;
 use commonwork::stratum::device::PayoutClasses;
 use commonwork::stratum::gate::Gate;
 use commonwork::stratum::server::{Limits, Port, Server};
 use commonwork::stratum::session::SessionConfig;
-use commonwork::stratum::sessions::Sessions;
-use commonwork::work::job::{Candidate, Job, JobIds};
-use commonwork::work::outbox::{BlockSink, Outbox};
-use commonwork::work::source::WorkSource;
+use commonwork::work::job::{Job, JobIds};
 use ipnet::IpNet;
 use sharechain::owner::Owner;
 use sharechain::params::Network;
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-
-/// Long enough that only a fault takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for something that must happen.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.expect("it happens within a minute")
-}
-
-/// Seconds since 1970, as the server sees them.
-fn unix_now() -> u32 {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    u32::try_from(seconds).expect("before 2106")
-}
-
-/// One series of jobs, whoever asks, but for classes that have jobs of their own.
-struct TestSource(watch::Sender<Option<Arc<Job>>>, BTreeMap<u16, watch::Sender<Option<Arc<Job>>>>);
-
-impl WorkSource for TestSource {
-    fn subscribe(&self, _: Owner, class: u16) -> watch::Receiver<Option<Arc<Job>>> {
-        self.1.get(&class).unwrap_or(&self.0).subscribe()
-    }
-}
-
-#[derive(Default)]
-struct Blocks(Mutex<Vec<Candidate>>);
-
-impl BlockSink for Blocks {
-    fn bitcoin_block(&self, candidate: &Candidate) {
-        self.0.lock().expect("no panic").push(candidate.clone());
-    }
-}
 
 /// How a server is to be.
 struct Setup {
@@ -97,18 +56,6 @@ impl Default for Setup {
     }
 }
 
-/// A server at work.
-struct Running {
-    address: SocketAddr,
-    work: Arc<TestSource>,
-    blocks: Arc<Blocks>,
-    shares: mpsc::Receiver<Candidate>,
-    open: watch::Sender<bool>,
-    sessions: Sessions,
-    shutdown: CancellationToken,
-    task: JoinHandle<()>,
-}
-
 impl Setup {
     fn start(self) -> Running {
         let port = match self.tls {
@@ -117,44 +64,19 @@ impl Setup {
         };
         let port = port.expect("a free port");
         let address = port.local_addr().expect("an address");
-        let series = |job: Job| (job.commitment().class, watch::channel(Some(Arc::new(job))).0);
-        let by_class = self.by_class.into_iter().map(series).collect();
-        let work = Arc::new(TestSource(watch::channel(None).0, by_class));
-        let blocks = Arc::new(Blocks::default());
-        let (share_sender, shares) = mpsc::channel(self.share_queue);
-        let (open, is_open) = watch::channel(true);
-        let sessions = Sessions::new(0xfffe_0000, self.most_sessions);
         let ids = Arc::new(JobIds::starting_at(0x8000_0000));
         let classes = PayoutClasses::new(&[11, 38, 145, 360], []);
         let config = SessionConfig {
             default_owner: self.default_owner,
             ..SessionConfig::new(Network::Regtest, classes, ids)
         };
-        let server = Server {
-            config: Arc::new(config),
-            work: Arc::<TestSource>::clone(&work),
-            outbox: Outbox { blocks: Arc::<Blocks>::clone(&blocks), shares: share_sender },
-            open: is_open,
-            sessions: sessions.clone(),
-            gate: Gate::new(&self.proxies),
-            limits: self.limits,
-        };
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(server.run(vec![port], shutdown.clone()));
-        Running { address, work, blocks, shares, open, sessions, shutdown, task }
-    }
-}
-
-impl Running {
-    fn publish(&self, job: JobMaker) {
-        self.work.0.send_replace(Some(Arc::new(JobMaker { time: unix_now(), ..job }.job())));
-    }
-
-    /// Ends the server, and with it everything that waits for its shares.
-    async fn stop(self) -> mpsc::Receiver<Candidate> {
-        self.shutdown.cancel();
-        soon(self.task).await.expect("no panic");
-        self.shares
+        let (gate, limits) = (Gate::new(&self.proxies), self.limits);
+        let Self { most_sessions, share_queue, by_class, .. } = self;
+        World { most_sessions, share_queue, by_class }.start(address, |given| {
+            let Given { work, outbox, open, sessions, shutdown } = given;
+            let server = Server { config: Arc::new(config), work, outbox, open, sessions, gate, limits };
+            server.run(vec![port], shutdown)
+        })
     }
 }
 

@@ -51,7 +51,7 @@ async fn shares_of_header_only_work_are_what_the_node_judged() {
         mine(&mut running, &mut client, &mut channel, 4).await;
     }
     assert!(running.blocks.0.lock().expect("no panic")[0].judge().bitcoin_block);
-    assert_eq!(*running.work.1.lock().expect("no panic"), [360], "the class of those that see no coinbase");
+    assert_eq!(running.asked(), [360], "the class of those that see no coinbase");
     let (_, seen) = running.sessions.snapshot().pop().expect("one miner");
     assert_eq!((seen.who.user.as_str(), seen.who.user_agent.as_str()), ("rig", "test 1 2"));
     assert!(seen.accepted >= 12 && seen.rejected == 0);
@@ -66,7 +66,7 @@ async fn shares_of_extended_work_are_what_the_node_judged() {
     let mut channel = client.extended("rig").await;
     assert_eq!((channel.prefix.len(), channel.rolled), (4, 8));
     mine(&mut running, &mut client, &mut channel, 12).await;
-    assert_eq!(*running.work.1.lock().expect("no panic"), [11]);
+    assert_eq!(running.asked(), [11]);
     soon(running.stop()).await;
 }
 

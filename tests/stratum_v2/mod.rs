@@ -6,7 +6,7 @@ mod mining;
 mod program;
 mod reference;
 
-use crate::support::jobs::JobMaker;
+use crate::support::server::{self as support, Given, World, soon};
 use bitcoin::hashes::{Hash, sha256d};
 use codec_sv2::{
     Decoded, Decrypted, Handshake, InitiatorSent, MessageFrame, NoiseDecoder, NoiseEncoder,
@@ -16,13 +16,10 @@ use common_messages_sv2::{Protocol, SetupConnectionOwned};
 use commonwork::stratum::device::PayoutClasses;
 use commonwork::stratum::gate::Gate;
 use commonwork::stratum::server::Limits;
-use commonwork::stratum::sessions::Sessions;
 use commonwork::stratum_v2::authority::Authority;
 use commonwork::stratum_v2::server::{self, Server};
 use commonwork::stratum_v2::session::SessionConfig;
-use commonwork::work::job::{Candidate, Job, JobIds};
-use commonwork::work::outbox::{BlockSink, Outbox};
-use commonwork::work::source::WorkSource;
+use commonwork::work::job::{Candidate, JobIds};
 use ipnet::IpNet;
 use mining_sv2::{
     NewExtendedMiningJobOwned, NewMiningJobOwned, OpenExtendedMiningChannelOwned,
@@ -31,50 +28,13 @@ use mining_sv2::{
 };
 use noise_sv2::Initiator;
 use parsers_sv2::{CommonMessages, CommonMessagesOwned, Mining, MiningOwned};
-use sharechain::owner::Owner;
 use sharechain::params::Network;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-
-/// Long enough that only a fault takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for something that must happen.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.expect("it happens within a minute")
-}
-
-/// Seconds since 1970, as the server sees them.
-fn unix_now() -> u32 {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    u32::try_from(seconds).expect("before 2106")
-}
-
-/// One series of jobs, whoever asks; who asked for which class.
-struct TestSource(watch::Sender<Option<Arc<Job>>>, Mutex<Vec<u16>>);
-
-impl WorkSource for TestSource {
-    fn subscribe(&self, _: Owner, class: u16) -> watch::Receiver<Option<Arc<Job>>> {
-        self.1.lock().expect("no panic").push(class);
-        self.0.subscribe()
-    }
-}
-
-#[derive(Default)]
-struct Blocks(Mutex<Vec<Candidate>>);
-
-impl BlockSink for Blocks {
-    fn bitcoin_block(&self, candidate: &Candidate) {
-        self.0.lock().expect("no panic").push(candidate.clone());
-    }
-}
+use tokio::sync::{Semaphore, mpsc};
 
 /// How a server is to be.
 struct Setup {
@@ -91,28 +51,30 @@ impl Default for Setup {
     }
 }
 
-/// A server at work.
+/// A server at work, and the key that it is known by.
 struct Running {
-    address: SocketAddr,
+    server: support::Running,
     authority: Authority,
-    work: Arc<TestSource>,
-    blocks: Arc<Blocks>,
-    shares: mpsc::Receiver<Candidate>,
-    open: watch::Sender<bool>,
-    sessions: Sessions,
-    shutdown: CancellationToken,
-    task: JoinHandle<()>,
+}
+
+impl Deref for Running {
+    type Target = support::Running;
+
+    fn deref(&self) -> &Self::Target {
+        &self.server
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.server
+    }
 }
 
 impl Setup {
     fn start(self) -> Running {
         let listener = server::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let work = Arc::new(TestSource(watch::channel(None).0, Mutex::default()));
-        let blocks = Arc::new(Blocks::default());
-        let (share_sender, shares) = mpsc::channel(self.share_queue);
-        let (open, is_open) = watch::channel(true);
-        let sessions = Sessions::new(0xfffe_0000, 100);
         let authority = Authority::generate().expect("a key");
         let config = SessionConfig {
             network: Network::Regtest,
@@ -122,28 +84,21 @@ impl Setup {
             ids: Arc::new(JobIds::starting_at(0x8000_0000)),
             fee: None,
         };
-        let server = Server {
-            config: Arc::new(config),
-            authority: authority.clone(),
-            work: Arc::<TestSource>::clone(&work),
-            outbox: Outbox { blocks: Arc::<Blocks>::clone(&blocks), shares: share_sender },
-            open: is_open,
-            sessions: sessions.clone(),
-            gate: Gate::new(&self.proxies),
-            connections: Arc::new(Semaphore::new(self.most_connections)),
-            limits: self.limits,
-        };
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(server.run(vec![listener], shutdown.clone()));
-        Running { address, authority, work, blocks, shares, open, sessions, shutdown, task }
+        let (key, gate, limits) = (authority.clone(), Gate::new(&self.proxies), self.limits);
+        let connections = Arc::new(Semaphore::new(self.most_connections));
+        let world = World { share_queue: self.share_queue, ..World::default() };
+        let server = world.start(address, |given| {
+            let Given { work, outbox, open, sessions, shutdown } = given;
+            let config = Arc::new(config);
+            let server =
+                Server { config, authority: key, work, outbox, open, sessions, gate, connections, limits };
+            server.run(vec![listener], shutdown)
+        });
+        Running { server, authority }
     }
 }
 
 impl Running {
-    fn publish(&self, job: JobMaker) {
-        self.work.0.send_replace(Some(Arc::new(JobMaker { time: unix_now(), ..job }.job())));
-    }
-
     /// Connected, with the connection set up.
     async fn client(&self, flags: u32) -> Client {
         let mut client =
@@ -154,9 +109,7 @@ impl Running {
 
     /// Ends the server, and with it everything that waits for its shares.
     async fn stop(self) -> mpsc::Receiver<Candidate> {
-        self.shutdown.cancel();
-        soon(self.task).await.expect("no panic");
-        self.shares
+        self.server.stop().await
     }
 }
 

@@ -9,4 +9,5 @@ pub(crate) mod long_chain;
 pub(crate) mod ports;
 #[path = "../../sharechain/tests/support/mod.rs"]
 pub(crate) mod rig;
+pub(crate) mod server;
 pub(crate) mod stored;

@@ -1,0 +1,140 @@
+//! What a server for miners is given in tests, in any protocol, and what the test keeps of it: jobs, a place for what is
+//! found, and patience.
+
+use super::jobs::JobMaker;
+use commonwork::stratum::sessions::Sessions;
+use commonwork::work::job::{Candidate, Job};
+use commonwork::work::outbox::{BlockSink, Outbox};
+use commonwork::work::source::WorkSource;
+use sharechain::owner::Owner;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// Long enough that only a fault takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for something that must happen.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("it happens within a minute")
+}
+
+/// Seconds since 1970, as the server sees them.
+pub(crate) fn unix_now() -> u32 {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    u32::try_from(seconds).expect("before 2106")
+}
+
+type Series = watch::Sender<Option<Arc<Job>>>;
+
+/// One series of jobs, whoever asks, but for classes that have jobs of their own.
+struct TestSource {
+    everybody: Series,
+    by_class: BTreeMap<u16, Series>,
+    asked: Mutex<Vec<u16>>,
+}
+
+impl WorkSource for TestSource {
+    fn subscribe(&self, _: Owner, class: u16) -> watch::Receiver<Option<Arc<Job>>> {
+        self.asked.lock().expect("no panic").push(class);
+        self.by_class.get(&class).unwrap_or(&self.everybody).subscribe()
+    }
+}
+
+/// The Bitcoin blocks found so far.
+#[derive(Default)]
+pub(crate) struct Blocks(pub(crate) Mutex<Vec<Candidate>>);
+
+impl BlockSink for Blocks {
+    fn bitcoin_block(&self, candidate: &Candidate) {
+        self.0.lock().expect("no panic").push(candidate.clone());
+    }
+}
+
+/// What is behind a server.
+pub(crate) struct World {
+    pub(crate) most_sessions: usize,
+    pub(crate) share_queue: usize,
+    /// The jobs of each class that has its own.
+    pub(crate) by_class: Vec<Job>,
+}
+
+/// What a server needs of it.
+pub(crate) struct Given {
+    pub(crate) work: Arc<dyn WorkSource>,
+    pub(crate) outbox: Outbox,
+    pub(crate) open: watch::Receiver<bool>,
+    pub(crate) sessions: Sessions,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// A server at work.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) shares: mpsc::Receiver<Candidate>,
+    pub(crate) open: watch::Sender<bool>,
+    pub(crate) sessions: Sessions,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) blocks: Arc<Blocks>,
+    work: Arc<TestSource>,
+    task: JoinHandle<()>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self { most_sessions: 100, share_queue: 10_000, by_class: Vec::new() }
+    }
+}
+
+impl World {
+    /// Starts what `serve` makes, which listens at this address.
+    pub(crate) fn start<F>(self, address: SocketAddr, serve: impl FnOnce(Given) -> F) -> Running
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let series = |job: Job| (job.commitment().class, watch::channel(Some(Arc::new(job))).0);
+        let work = Arc::new(TestSource {
+            everybody: watch::channel(None).0,
+            by_class: self.by_class.into_iter().map(series).collect(),
+            asked: Mutex::default(),
+        });
+        let blocks = Arc::new(Blocks::default());
+        let (share_sender, shares) = mpsc::channel(self.share_queue);
+        let (open, is_open) = watch::channel(true);
+        let sessions = Sessions::new(0xfffe_0000, self.most_sessions);
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(serve(Given {
+            work: Arc::<TestSource>::clone(&work),
+            outbox: Outbox { blocks: Arc::<Blocks>::clone(&blocks), shares: share_sender },
+            open: is_open,
+            sessions: sessions.clone(),
+            shutdown: shutdown.clone(),
+        }));
+        Running { address, shares, open, sessions, shutdown, work, blocks, task }
+    }
+}
+
+impl Running {
+    /// A new job for everybody, of this time.
+    pub(crate) fn publish(&self, job: JobMaker) {
+        let job = JobMaker { time: unix_now(), ..job }.job();
+        self.work.everybody.send_replace(Some(Arc::new(job)));
+    }
+
+    /// The classes that jobs were asked for.
+    pub(crate) fn asked(&self) -> Vec<u16> {
+        self.work.asked.lock().expect("no panic").clone()
+    }
+
+    /// Ends the server, and with it everything that waits for its shares.
+    pub(crate) async fn stop(self) -> mpsc::Receiver<Candidate> {
+        self.shutdown.cancel();
+        soon(self.task).await.expect("no panic");
+        self.shares
+    }
+}
