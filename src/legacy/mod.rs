@@ -1,7 +1,7 @@
 //! `getwork` and `getblocktemplate` over HTTP: for miners from before Stratum, and for learning.
 //!
-//! Reading order: [`worker`] is what is kept of one miner, and judges its work by the code that judges Stratum's;
-//! [`getwork`], [`template`] and [`submission`] are what goes over the wire; [`service`] answers requests, [`workers`]
+//! Reading order: `worker` is what is kept of one miner, and judges its work by the code that judges Stratum's;
+//! `getwork`, `template` and `submission` are what goes over the wire; `service` answers requests, `workers`
 //! keeps the workers between them, and [`server`] has the sockets and the limits.
 
 mod answer;

@@ -1,6 +1,6 @@
 //! The HTTP server for miners. Everything about it is bounded: connections, time, sizes.
 //!
-//! How often an address connects is the gate's concern; what is said is [`super::service`]'s.
+//! How often an address connects is the gate's concern; what is said is `super::service`'s.
 
 use super::service::Service;
 use crate::stratum::gate::{Gate, Guest, Reception};
@@ -73,7 +73,8 @@ pub struct Server {
     pub work: Arc<dyn WorkSource>,
     /// Where found work goes.
     pub outbox: Outbox,
-    /// Whether there is anything to mine on. While it is false, requests are answered with HTTP status 503.
+    /// Whether there is anything to mine on. While it is false, requests for work are answered with HTTP status 503; what
+    /// is handed in is judged.
     pub open: watch::Receiver<bool>,
     /// The miners that are alive, in all protocols: each worker is one.
     pub sessions: Sessions,
@@ -159,6 +160,8 @@ impl Door {
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let patience = tokio::select! {
+            // What has come in before the end is heard.
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     debug!(%remote, %error, "connection ended");

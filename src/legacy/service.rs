@@ -110,9 +110,6 @@ impl Service {
         if !(request.method() == Method::POST || is_get && is_long_poll) {
             return Err(Refused::NotPost);
         }
-        if !*self.open.borrow() {
-            return Err(Refused::NoWork);
-        }
         let body = self.read(request.into_body()).await?;
         let entry = self.workers.at_request(remote, login, agent, now().instant)?;
         if is_get {
@@ -203,6 +200,9 @@ impl Service {
 
     /// A new piece of work: at once, or when there is another job than the one `known`.
     async fn work(&self, entry: &Entry, known: Option<JobId>) -> Result<Work, Refused> {
+        if !*self.open.borrow() {
+            return Err(Refused::NoWork);
+        }
         let job = match entry.newest().filter(|job| Some(job.id()) != known) {
             Some(job) => job,
             None => {

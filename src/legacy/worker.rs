@@ -340,3 +340,6 @@ fn check_version(header: &Header, job: &Job) -> Result<(), Rejection> {
     let changed = header.version.to_consensus() ^ job.header().version.to_consensus();
     if changed.cast_unsigned() & !VERSION_MASK == 0 { Ok(()) } else { Err(Rejection::Version) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,3 +160,104 @@ impl Workers {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stratum::device::PayoutClasses;
+    use crate::test_jobs::owner;
+    use crate::work::job::JobIds;
+    use crate::work::series::{SeriesKey, SeriesRegister, Whose};
+    use sharechain::params::Network;
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    fn workers() -> (Workers, Sessions, Arc<SeriesRegister>) {
+        let (sessions, series) = (Sessions::new(0, 5_000), Arc::new(SeriesRegister::default()));
+        let classes = PayoutClasses::new(&[11, 38, 145, 360], []);
+        let config = SessionConfig {
+            default_owner: Some(owner(1)),
+            ..SessionConfig::new(Network::Main, classes, Arc::new(JobIds::starting_at(0)))
+        };
+        (Workers::new(Arc::new(config), series.clone(), sessions.clone()), sessions, series)
+    }
+
+    fn at(
+        workers: &Workers,
+        ip: u32,
+        user: &str,
+        password: &str,
+        now: Instant,
+    ) -> Result<Arc<Entry>, Refused> {
+        let remote = SocketAddr::from((Ipv4Addr::from(ip), 1));
+        let login = Login { user: user.into(), password: password.into() };
+        workers.at_request(remote, login, "test".into(), now)
+    }
+
+    /// The series that somebody listens to.
+    fn live(series: &SeriesRegister) -> Vec<SeriesKey> {
+        let mut keys = Vec::new();
+        let made = series.renew(Whose::All, None, |key| {
+            keys.push(key);
+            Ok::<_, ()>(crate::test_jobs::JobMaker { owner: key.owner, ..Default::default() }.job())
+        });
+        assert_eq!(made, Ok(keys.len()));
+        keys
+    }
+
+    #[test]
+    fn those_who_say_the_same_at_one_address_are_one_until_they_are_gone() {
+        let (workers, sessions, series) = workers();
+        let start = Instant::now();
+        let first = at(&workers, 1, "rig", "x", start).expect("room");
+        let again = at(&workers, 1, "rig", "x", start).expect("room");
+        assert!(Arc::ptr_eq(&first, &again));
+        for (ip, user, password) in [(2, "rig", "x"), (1, "rig2", "x"), (1, "rig", "c=38")] {
+            at(&workers, ip, user, password, start).expect("room");
+        }
+        assert_eq!(sessions.count(), 4);
+        let key = |class| SeriesKey { owner: owner(1), class };
+        assert_eq!(live(&series), [key(38), key(360)], "the largest class, or what was asked for");
+        drop((first, again));
+        let later = start + Duration::from_secs(400);
+        at(&workers, 2, "rig", "x", later).expect("room");
+        workers.on_tick(start + Duration::from_secs(601));
+        assert_eq!(sessions.count(), 1, "the others have been silent for ten minutes");
+        assert_eq!(live(&series), [key(360)], "and nobody makes jobs for them");
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_for_fewer_at_one_address() {
+        let (workers, sessions, _) = workers();
+        let start = Instant::now();
+        let admitted =
+            |ip: u32| (0..200).filter(|n| at(&workers, ip, &format!("rig{n}"), "x", start).is_ok()).count();
+        assert_eq!((0..20).map(admitted).sum::<usize>(), MAX_WORKERS);
+        assert_eq!((sessions.count(), admitted(0)), (MAX_WORKERS, MAX_WORKERS_PER_ADDRESS), "as before");
+        let refused = at(&workers, 99, "rig", "x", start).map(drop);
+        assert_eq!(refused, Err(Refused::TooMany("workers")));
+        workers.on_tick(start + Duration::from_secs(601));
+        assert!(at(&workers, 99, "rig", "x", start + Duration::from_secs(601)).is_ok());
+    }
+
+    #[test]
+    fn a_worker_whose_jobs_have_ended_begins_anew() {
+        let (workers, sessions, series) = workers();
+        let start = Instant::now();
+        let before = at(&workers, 1, "rig", "x", start).expect("room");
+        series.close();
+        let after = at(&workers, 1, "rig", "x", start).expect("room");
+        assert!(!Arc::ptr_eq(&before, &after) && before.jobs.has_changed().is_err());
+        drop(before);
+        assert_eq!((sessions.count(), live(&series).len()), (1, 1));
+    }
+
+    #[test]
+    fn nobody_is_credited_for_a_mistyped_address() {
+        let (workers, sessions, _) = workers();
+        let mistyped = "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdx";
+        let refused = at(&workers, 1, mistyped, "x", Instant::now()).map(drop);
+        assert!(matches!(refused, Err(Refused::Login(why)) if why.contains("Unauthorized")));
+        assert_eq!(sessions.count(), 0);
+    }
+}

@@ -1,9 +1,11 @@
 //! What is refused, with the reason, and what is too much.
 
-use super::getwork::{get, submit};
+use super::getwork::{Work, get, submit};
 use super::template::{ask, template};
 use super::{Answer, Client, Setup, easy, soon};
 use commonwork::legacy::server::{Limits, bind};
+use commonwork::stratum::gate::Gate;
+use primitive_types::U256;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
@@ -112,20 +114,22 @@ async fn unknown_work_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn without_anything_to_mine_on_there_is_a_reason() {
+async fn without_anything_to_mine_on_there_is_a_reason_and_a_block_counts_all_the_same() {
     let running = Setup::default().start();
     running.publish(easy(1));
-    running.open.send_replace(false);
     let client = running.client();
+    let solved = block(&client).await;
+    running.open.send_replace(false);
     for answer in [
         client.call("getwork", json!([])).await,
         ask(&client, json!({})).await,
-        client.call("submitblock", json!([""])).await,
         client.request("GET", "/lp", b"").await.expect("an answer"),
     ] {
         assert_eq!((answer.status, answer.headers["retry-after"].as_str()), (503, "5"));
         assert!(answer.error().contains("nothing to mine on"), "{answer:?}");
     }
+    assert_eq!(submit(&client, &solved).await.result(), &Value::Bool(true));
+    assert_eq!(running.found().len(), 1);
     running.open.send_replace(true);
     get(&client).await;
     soon(running.stop()).await;
@@ -241,4 +245,47 @@ async fn a_port_in_use_is_an_error_that_says_what_to_do() {
     let error = bind(running.address).expect_err("in use").to_string();
     assert!(error.contains(&running.address.to_string()) && error.contains("--legacy"), "{error}");
     soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_for_whom_it_asks() {
+    let gate = Gate::new(&["127.0.0.0/8".parse().expect("a network")]);
+    let running = Setup { gate, ..Setup::default() }.start();
+    running.publish(easy(1));
+    let client = running.client();
+    let body = br#"{"id":1,"method":"getwork","params":[]}"#;
+    let request = [&client.head("POST", "/", body.len()), &body[..]].concat();
+    for header in ["PROXY TCP4 192.0.2.7 10.0.0.1 56324 9332\r\n", ""] {
+        let mut stream =
+            BufReader::new(soon(TcpStream::connect(running.address)).await.expect("a connection"));
+        // All in one piece: what stands behind the header is read with it.
+        stream.write_all(&[header.as_bytes(), &request].concat()).await.expect("written");
+        assert_eq!(Answer::read(&mut stream).await.expect("an answer").status, 200);
+    }
+    let mut remotes: Vec<String> =
+        running.sessions.snapshot().iter().map(|(remote, _)| remote.ip().to_string()).collect();
+    remotes.sort_unstable();
+    assert_eq!(remotes, ["127.0.0.1", "192.0.2.7"]);
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn a_bitcoin_block_counts_though_the_miner_hangs_up_at_once() {
+    let running = Setup::default().start();
+    running.publish(easy(1));
+    let client = running.client();
+    let body = json!({"id": 1, "method": "getwork", "params": [block(&client).await.data()]}).to_string();
+    let mut stream = soon(TcpStream::connect(running.address)).await.expect("a connection");
+    let request = [&client.head("POST", "/", body.len()), body.as_bytes()].concat();
+    stream.write_all(&request).await.expect("written");
+    drop(stream);
+    while running.found().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    soon(running.stop()).await;
+}
+
+/// Work that is a Bitcoin block, as `easy` has it.
+async fn block(client: &Client) -> Work {
+    get(client).await.mine(|hash| hash <= U256::from(0xffff) << 208 << 20)
 }

@@ -69,11 +69,18 @@ struct Setup {
     limits: Limits,
     share_queue: usize,
     fee: Option<Fee>,
+    gate: Gate,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { default_owner: Some(owner(1)), limits: Limits::default(), share_queue: 10_000, fee: None }
+        Self {
+            default_owner: Some(owner(1)),
+            limits: Limits::default(),
+            share_queue: 10_000,
+            fee: None,
+            gate: Gate::default(),
+        }
     }
 }
 
@@ -110,7 +117,7 @@ impl Setup {
             outbox: Outbox { blocks: Arc::<Blocks>::clone(&blocks), shares: share_sender },
             open: is_open,
             sessions: sessions.clone(),
-            gate: Gate::default(),
+            gate: self.gate,
             limits: self.limits,
         };
         let shutdown = CancellationToken::new();
