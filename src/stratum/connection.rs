@@ -15,6 +15,7 @@ use crate::work::source::WorkSource;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -214,6 +215,9 @@ impl Connection {
 
     async fn serve(&mut self, shutdown: &CancellationToken) -> End {
         let shares = self.harvest.shares();
+        // Kept while the connection lasts: what all connections wait for together is under a lock.
+        let leaving = leaving(self.open.clone(), shutdown);
+        tokio::pin!(leaving);
         let mut tick = interval(TICK.min(self.limits.handshake));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if let Err(end) = self.hear() {
@@ -223,7 +227,9 @@ impl Connection {
             if let Err(end) = self.take_lines().and_then(|()| self.write()) {
                 return end;
             }
-            let step = match self.wait(&mut tick, &shares, shutdown).await {
+            let step = match self.wait(&mut tick, &shares, leaving.as_mut()).await {
+                // Jobs end at a shutdown too, and it may be seen first.
+                Wake::End(End::NoWork) if shutdown.is_cancelled() => Err(End::Shutdown),
                 Wake::End(end) => Err(end),
                 Wake::Room(room) => {
                     self.harvest.send(room);
@@ -233,6 +239,9 @@ impl Connection {
                     self.session.on_job(job);
                     self.write().inspect(|()| trace!("a new job is written"))
                 }
+                // Whoever never stops talking is told to leave here.
+                Wake::Tick if shutdown.is_cancelled() => Err(End::Shutdown),
+                Wake::Tick if !*self.open.borrow() => Err(End::NoWork),
                 Wake::Tick => self.on_tick(),
                 Wake::Readable => self.read(),
                 Wake::Writable => Ok(()),
@@ -248,19 +257,18 @@ impl Connection {
         &mut self,
         tick: &mut Interval,
         shares: &'s mpsc::Sender<Candidate>,
-        shutdown: &CancellationToken,
+        leaving: Pin<&mut impl Future<Output = End>>,
     ) -> Wake<'s> {
         let reads = self.has_room();
         tokio::select! {
             biased;
-            () = shutdown.cancelled() => Wake::End(End::Shutdown),
-            () = closed(&mut self.open) => Wake::End(End::NoWork),
             room = shares.reserve(), if self.harvest.is_waiting() => {
                 room.map_or(Wake::End(End::Shutdown), Wake::Room)
             }
             job = next_job(&mut self.jobs) => job.map_or(Wake::End(End::NoWork), Wake::Job),
             _ = tick.tick() => Wake::Tick,
             ready = self.pipe.ready(reads) => ready.into(),
+            end = leaving => Wake::End(end),
         }
     }
 
@@ -427,6 +435,15 @@ fn compose(session: &mut Session, tls: Option<&mut Tls>, out: &mut Vec<u8>) {
     let mut plain = Vec::new();
     session.take_output(&mut plain, now());
     tls.seal(&plain, out);
+}
+
+/// Completes when the connection must end, whatever the miner does.
+async fn leaving(mut open: watch::Receiver<bool>, shutdown: &CancellationToken) -> End {
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => End::Shutdown,
+        () = closed(&mut open) => End::NoWork,
+    }
 }
 
 /// Completes when there is nothing to mine on.

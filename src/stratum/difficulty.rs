@@ -41,11 +41,10 @@ impl Difficulty {
 
     /// The highest at which no hash that meets `target` is refused.
     pub fn within(target: Target) -> Self {
-        (Self::MIN.0..=Self::MAX.0)
-            .rev()
-            .map(Self)
-            .find(|difficulty| difficulty.target() >= target)
-            .unwrap_or(Self::MIN)
+        // A difficulty's target has as many bits as 224 less its exponent.
+        let bits = i32::try_from(target.value().bits()).unwrap_or(256);
+        let as_long = Self::power_of_two(224 - bits);
+        if as_long.target() >= target { as_long } else { as_long.times_power(-1) }
     }
 
     /// This difficulty times 2^`exponent`, or the nearest that there is.

@@ -42,18 +42,21 @@ impl NotifyLine {
     pub(super) fn write(&self, id: JobId, time: u32, clean: bool, out: &mut Vec<u8>) {
         out.reserve(self.middle.len() + 80);
         out.extend_from_slice(b"{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"");
-        out.extend_from_slice(id.to_string().as_bytes());
+        out.extend(hex(&id.0.to_be_bytes()));
         out.extend_from_slice(self.middle.as_bytes());
-        out.extend_from_slice(format!("{time:08x}\",{clean}]}}\n").as_bytes());
+        out.extend(hex(&time.to_be_bytes()));
+        out.extend_from_slice(if clean { b"\",true]}\n" } else { b"\",false]}\n" });
     }
 }
 
 fn push_hex(out: &mut String, bytes: &[u8]) {
+    out.extend(hex(bytes).map(char::from));
+}
+
+/// The digits of bytes, high ones first.
+fn hex(bytes: &[u8]) -> impl Iterator<Item = u8> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| DIGITS[usize::from(digit)])
 }
 
 #[cfg(test)]

@@ -45,7 +45,6 @@ async fn five_hundred_connections_are_held_while_jobs_change_and_submits_come() 
     };
     assert!(report.is_clean(), "{report:?}");
     assert_eq!((report.ready, report.submits.unmade), (500, 0));
-    assert!(report.fanout.jobs > 0, "no job came to all");
     assert!(report.submits.accepted > 0);
     let mut shares = 0;
     while running.shares.try_recv().is_ok() {
