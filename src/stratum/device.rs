@@ -54,9 +54,14 @@ impl PayoutClasses {
         Self { classes: classes.to_vec(), table }
     }
 
+    /// The smallest class.
+    pub fn least(&self) -> u16 {
+        self.classes.first().copied().unwrap_or(1)
+    }
+
     /// The class for a program of this name, whose owner `wished` for so many outputs.
     pub fn choose(&self, user_agent: &str, wished: Option<u16>) -> Result<u16, TooSmall> {
-        let least = self.classes.first().copied().unwrap_or(1);
+        let least = self.least();
         let Some(holds) = wished.or_else(|| self.known(user_agent)) else { return Ok(least) };
         let fitting = self.classes.iter().rev().find(|class| **class <= holds);
         fitting.copied().ok_or(TooSmall { holds, least })

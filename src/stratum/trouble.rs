@@ -24,8 +24,13 @@ pub enum Trouble {
     TooSmall(TooSmall, Option<u16>),
     /// It gets work, and does something else.
     #[error("None of the first {MISSES} submits came near the target: this device probably cuts the coinbase short. \
-        Update its firmware, or ask for less with c=11 in its password.{way}", way = other_way(*.0))]
-    MissesByFar(Option<u16>),
+        Update its firmware, or ask for less with c={least} in its password.{way}", way = other_way(*.stratum_v2))]
+    MissesByFar {
+        /// The outputs of the smallest coinbase that there is.
+        least: u16,
+        /// The port of this node's Stratum V2.
+        stratum_v2: Option<u16>,
+    },
 }
 
 /// Where the coinbase does not matter.
@@ -141,8 +146,10 @@ mod tests {
             "No work for this device: it holds coinbases of 1 outputs, and jobs here have up to 11. If you know that it \
              holds more, put c=11 into its password. Stratum V2 standard channels (port 34254) have no such limit."
         );
+        let misses = Trouble::MissesByFar { least: 4, stratum_v2: Some(34_254) };
+        assert!(misses.to_string().contains("c=4 "), "{misses}");
         // What devices show of a message.
-        assert!(text.len() <= 256 && Trouble::MissesByFar(Some(34_254)).to_string().len() <= 256);
+        assert!(text.len() <= 256 && misses.to_string().len() <= 256);
         assert!(!Trouble::TooSmall(small, None).to_string().contains("V2"));
     }
 }

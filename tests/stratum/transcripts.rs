@@ -18,7 +18,7 @@ use super::rebuild::{Filled, Notified};
 use crate::cli::Program;
 use crate::node::process::Process;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -40,6 +40,10 @@ struct Device<'a> {
     stream: BufReader<TcpStream>,
     names: BTreeMap<String, String>,
     job: Option<Notified>,
+    /// A difficulty was announced, and its job is not yet.
+    awaits_job: bool,
+    /// Ids of jobs, and beginnings of coinbases with times: what makes work new.
+    announced: BTreeSet<String>,
     /// Counts up, so that no share is found twice.
     extranonce2: u64,
     /// The id of the submit that waits for its answer.
@@ -62,6 +66,8 @@ impl<'a> Device<'a> {
             stream: connect(server),
             names,
             job: None,
+            awaits_job: false,
+            announced: BTreeSet::new(),
             extranonce2: 0,
             submitted: Value::Null,
             accepted: 0,
@@ -116,10 +122,16 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// Takes note of a new job or difficulty.
+    /// Takes note of a new job or difficulty, wherever they come.
     fn note(&mut self, line: &str) {
         let value: Value = serde_json::from_str(line).expect("JSON");
-        if value["method"] == "mining.notify" {
+        let is_job = value["method"] == "mining.notify";
+        assert!(is_job || !self.awaits_job, "between a difficulty and its job: {line}");
+        self.awaits_job = value["method"] == "mining.set_difficulty";
+        if is_job {
+            let [id, coinbase, time] = [0, 2, 7].map(|n| value["params"][n].as_str().expect("text"));
+            assert!(self.announced.insert(id.to_owned()), "an id that was there: {line}");
+            assert!(self.announced.insert(format!("{coinbase} {time}")), "work that was there: {line}");
             self.job = Some(Notified::read(&value));
         } else if value["method"] == "mining.set_difficulty" {
             self.names.insert("difficulty".into(), value["params"][0].to_string());

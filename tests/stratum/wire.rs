@@ -5,6 +5,7 @@ use super::{Client, Setup, soon, unix_now};
 use crate::support::jobs::{JobMaker, target};
 use sharechain::target::Target;
 use sharechain::verify::Targets;
+use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 
 /// Every hash is a share; Bitcoin blocks are there for the finding.
@@ -171,8 +172,15 @@ async fn a_slow_reader_gets_the_newest_job_and_not_a_queue_of_old_ones() {
     let (mut client, _) = Client::mining(&running).await;
     for id in 2..=JOBS {
         // 200 outputs are a line of about 12 kB; all of them would be far more than sockets hold.
-        running.publish(JobMaker { outputs: 200, ..easy(id) });
-        tokio::task::yield_now().await;
+        let job = Arc::new(JobMaker { outputs: 200, time: unix_now(), ..easy(id) }.job());
+        running.work.0.send_replace(Some(Arc::clone(&job)));
+        // Here, at the source, and with the session: none is passed over because the session was slow.
+        soon(async {
+            while Arc::strong_count(&job) < 3 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
     let newest = format!("{JOBS:08x}");
     let mut lines = 1;
@@ -185,5 +193,59 @@ async fn a_slow_reader_gets_the_newest_job_and_not_a_queue_of_old_ones() {
         lines += 1;
     }
     assert!(lines < JOBS, "{lines} lines");
+    soon(running.stop()).await;
+}
+
+/// Shares so hard that no job lowers what a device is to get.
+#[tokio::test]
+async fn the_difficulty_is_by_name_and_password_and_a_devices_wish_lowers_none() {
+    let running = Setup::default().start();
+    running.publish(JobMaker::default());
+    for (agent, password, suggested, expected) in [
+        ("bitaxe/BM1370/v2.15.0", "x", "[1000]", 512),
+        ("bitaxe/BM1370/v2.15.0", "d=65536", "[1000]", 65_536),
+        ("PowerPlay-BM/1.5", "d=500000", "[0.5]", 262_144),
+        ("Antminer S21/Thu", "x", "[]", 16_384),
+    ] {
+        let mut client = Client::connect(running.address).await;
+        client.ask(&format!(r#"{{"id":1,"method":"mining.subscribe","params":["{agent}"]}}"#)).await;
+        client.ask(&format!(r#"{{"id":2,"method":"mining.authorize","params":["rig","{password}"]}}"#)).await;
+        let told = client.line().await;
+        assert_eq!(
+            (&told["method"], &told["params"][0]),
+            (&"mining.set_difficulty".into(), &expected.into())
+        );
+        assert_eq!(client.line().await["method"], "mining.notify");
+        let wish = format!(r#"{{"id":3,"method":"mining.suggest_difficulty","params":{suggested}}}"#);
+        assert_eq!(client.ask(&wish).await["id"], 3);
+        let next = client.ask(r#"{"id":4,"method":"mining.ping","params":[]}"#).await;
+        assert_eq!(next["id"], 4, "nothing was announced for the wish");
+    }
+    soon(running.stop()).await;
+}
+
+/// The first of the bits that may be rolled is set in the job: what leaves the version bits out has hashed it.
+#[tokio::test]
+async fn a_version_of_the_job_that_is_not_rolled_is_hashed_as_it_is() {
+    let mut running = Setup::default().start();
+    running.publish(easy(1));
+    let (mut client, extranonce1) = Client::mining(&running).await;
+    client.ask(r#"{"id":3,"method":"mining.configure","params":[["version-rolling"],{"version-rolling.mask":"ffffffff"}]}"#).await;
+    let targets = Targets { network: Target::MIN, block: Target::MIN, share: target(-24) };
+    running.publish(JobMaker { id: 2, version: 0x3000_0000, targets, ..JobMaker::default() });
+    let mut line = client.line().await;
+    while line["method"] != "mining.notify" {
+        line = client.line().await;
+    }
+    let job = Notified::read(&line);
+    let extranonce1 = format!("{:08x}", u32::from_be_bytes(extranonce1));
+    let filled = Filled { extranonce1: &extranonce1, extranonce2: "0000000000000000", ..Filled::default() };
+    let nonce = job.mine(&filled, 1.0 / 16_777_216.0);
+    let answer = client.ask(&submit_at(job.time, 9, 2, nonce)).await;
+    assert_eq!(answer["result"], true, "{answer}");
+    let share = soon(running.shares.recv()).await.expect("a share");
+    assert_eq!(share.header.version.to_consensus(), 0x3000_0000);
+    let hash = job.hash(&Filled { nonce, ..filled });
+    assert_eq!(share.id.0, hash, "what the miner hashed");
     soon(running.stop()).await;
 }

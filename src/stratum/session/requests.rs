@@ -80,7 +80,10 @@ impl Session {
         let all_miss = missed_by_far.is_some_and(|missed| self.first_submits.on_submit(missed));
         match found {
             Some(found) => Some(Event::Found(Box::new(found))),
-            None => all_miss.then(|| self.tell(Trouble::MissesByFar(self.config.stratum_v2))),
+            None => all_miss.then(|| {
+                let (least, stratum_v2) = (self.config.classes.least(), self.config.stratum_v2);
+                self.tell(Trouble::MissesByFar { least, stratum_v2 })
+            }),
         }
     }
 

@@ -56,7 +56,10 @@ fn a_device_whose_first_submits_all_miss_by_far_is_told_once() {
     let told = |script: &mut Script, nonce| {
         let lines = script.submit(1, nonce);
         assert_eq!(code(&lines[..1]), 23);
-        let is_told = matches!(script.last, Some(Event::Trouble(Trouble::MissesByFar(Some(34_254)))));
+        let is_told = matches!(
+            script.last,
+            Some(Event::Trouble(Trouble::MissesByFar { least: 11, stratum_v2: Some(34_254) }))
+        );
         assert_eq!(is_told, lines.len() == 2);
         is_told.then(|| assert!(lines[1].contains("client.show_message") && lines[1].contains("cuts")))
     };
