@@ -131,8 +131,12 @@ fn job(args: &Args, template: &Arc<Template>, id: u32) -> Arc<Job> {
     let parts = JobMaker { id, time, outputs: args.outputs, targets, ..JobMaker::default() }.parts();
     let mut commitment = parts.commitment.clone();
     commitment.witness_commitment = template.witness_commitment();
-    let parts =
-        JobParts { branch: template.merkle_branch(), template: Arc::clone(template), commitment, ..parts };
+    let parts = JobParts {
+        branch: template.merkle_branch().into(),
+        template: Arc::clone(template),
+        commitment,
+        ..parts
+    };
     Arc::new(Job::new(parts).expect("good parts"))
 }
 
@@ -158,8 +162,8 @@ fn template(transactions: u32) -> Template {
 struct Series(watch::Receiver<Option<Arc<Job>>>);
 
 impl WorkSource for Series {
-    fn subscribe(&self, _: Owner, _: u16) -> watch::Receiver<Option<Arc<Job>>> {
-        self.0.clone()
+    fn subscribe(&self, _: Owner, _: u16) -> Option<watch::Receiver<Option<Arc<Job>>>> {
+        Some(self.0.clone())
     }
 }
 

@@ -65,6 +65,8 @@ pub struct BitcoinContext {
     pub score_target: Target,
     /// Median time of the previous block's last 11, in seconds since 1970.
     pub median_time_past: u32,
+    /// The first and the last header time, in seconds since 1970, for which the network target is this one.
+    pub times: (u32, u32),
 }
 
 /// The tree of Bitcoin headers from the first Bitcoin block on, with the few before it that its rules look back at.
@@ -194,6 +196,7 @@ impl HeaderTree {
             network_target,
             score_target,
             median_time_past: prev.median,
+            times: rules::times_alike(&self.rules, &prev, header.time),
         })
     }
 

@@ -3,6 +3,7 @@
 //! A job is immutable and shared by every session that mines for its owner. Nothing here does I/O or reads a clock.
 
 use super::notify::NotifyLine;
+use super::prefix::Prefix;
 use crate::bitcoin::Template;
 use sharechain::coinbase;
 use sharechain::hash;
@@ -13,8 +14,8 @@ use sharechain::share::{Share, ShareHeader, ShareId};
 use sharechain::verify::{self, Targets, Verdict};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 
 /// Names a job towards miners; eight hexadecimal digits on the wire.
@@ -69,8 +70,10 @@ pub struct JobParts {
     pub clean: bool,
     /// The header's fields as the job starts with them; the nonce is ignored.
     pub header: ShareHeader,
-    /// The earliest header time: the median of prev_block's last 11, and 1.
+    /// The earliest header time: the median of prev_block's last 11, and 1; later where that takes other bits.
     pub min_time: u32,
+    /// The latest header time that Bitcoin takes with these bits; the share chain may set an earlier end.
+    pub max_time: u32,
     /// The three targets.
     pub targets: Targets,
     /// The share chain that the commitment is for.
@@ -82,9 +85,9 @@ pub struct JobParts {
     /// The template that the job is made from, trimmed as the coinbase needs: what a block is put together from.
     pub template: Arc<Template>,
     /// The coinbase up to the commitment hash.
-    pub coinbase_prefix: Vec<u8>,
+    pub coinbase_prefix: Prefix,
     /// Merkle branch of the coinbase, from the bottom, in the byte order that SHA-256 gives.
-    pub branch: Vec<[u8; 32]>,
+    pub branch: Arc<[[u8; 32]]>,
 }
 
 /// Why parts do not make a job. It is always the builder's mistake.
@@ -96,8 +99,8 @@ pub enum BadJob {
     /// The prefix does not end where the commitment hash belongs.
     #[error("the coinbase prefix does not end with the head of the commitment output")]
     NoCommitmentHead,
-    /// No header time is both late enough for Bitcoin and early enough for the share chain.
-    #[error("the earliest header time is behind the latest that the commitment allows")]
+    /// No header time is both late enough for Bitcoin and early enough for Bitcoin and the share chain.
+    #[error("the earliest header time is behind the latest")]
     NoTime,
 }
 
@@ -108,16 +111,27 @@ pub struct Job {
     clean: bool,
     header: ShareHeader,
     min_time: u32,
+    max_time: u32,
     targets: Targets,
     commitment: Commitment,
     commitment_hash: [u8; 32],
     includes: Arc<Vec<ShareId>>,
     template: Arc<Template>,
-    coinbase_prefix: Vec<u8>,
+    coinbase_prefix: Prefix,
     link: CoinbaseLink,
-    branch: Vec<[u8; 32]>,
-    notify: NotifyLine,
+    branch: Arc<[[u8; 32]]>,
+    /// Made when it is asked for first, and kept while the job is the newest of its series.
+    notify: Mutex<Notify>,
     for_fee: Option<Arc<Self>>,
+}
+
+/// The text that announces a job: most of what the job takes.
+#[derive(Debug)]
+enum Notify {
+    Unused,
+    Kept(Arc<NotifyLine>),
+    /// It will hardly be asked for any more.
+    Superseded,
 }
 
 /// What a miner fills in.
@@ -147,23 +161,26 @@ pub struct Candidate {
 }
 
 impl Job {
-    /// Makes a job and the text that announces it.
+    /// Makes a job.
     pub fn new(parts: JobParts) -> Result<Self, BadJob> {
-        let link = CoinbaseLink::of_prefix(&parts.coinbase_prefix)
-            .ok_or(BadJob::CoinbaseSize(parts.coinbase_prefix.len() + share::COINBASE_SUFFIX_LEN))?;
-        if !parts.coinbase_prefix.ends_with(&COMMITMENT_OUTPUT_HEAD) {
+        let coinbase_prefix = parts.coinbase_prefix.to_vec();
+        let link = CoinbaseLink::of_prefix(&coinbase_prefix)
+            .ok_or(BadJob::CoinbaseSize(coinbase_prefix.len() + share::COINBASE_SUFFIX_LEN))?;
+        if !coinbase_prefix.ends_with(&COMMITMENT_OUTPUT_HEAD) {
             return Err(BadJob::NoCommitmentHead);
         }
-        if parts.min_time > parts.commitment.time.saturating_add(MAX_HEADER_TIME_AHEAD).0 {
+        let max_time = parts.max_time.min(parts.commitment.time.saturating_add(MAX_HEADER_TIME_AHEAD).0);
+        if parts.min_time > max_time {
             return Err(BadJob::NoTime);
         }
         let commitment_hash = parts.commitment.hash(parts.chain);
         Ok(Self {
             id: parts.id,
             clean: parts.clean,
-            notify: NotifyLine::new(&parts, &commitment_hash),
+            notify: Mutex::new(Notify::Unused),
             header: parts.header,
             min_time: parts.min_time,
+            max_time,
             targets: parts.targets,
             commitment: parts.commitment,
             commitment_hash,
@@ -208,9 +225,9 @@ impl Job {
         self.min_time
     }
 
-    /// The latest header time that the share chain allows (protocol section 4, check 5).
+    /// The latest header time that the share chain (protocol section 4, check 5) and Bitcoin allow.
     pub const fn max_time(&self) -> u32 {
-        self.commitment.time.saturating_add(MAX_HEADER_TIME_AHEAD).0
+        self.max_time
     }
 
     /// The three targets.
@@ -256,7 +273,7 @@ impl Job {
     /// The whole coinbase without its witness, as txids are made from.
     pub fn coinbase(&self, extranonce: &Extranonce) -> Vec<u8> {
         let locktime = self.commitment.locktime();
-        coinbase::serialize(&self.coinbase_prefix, &self.commitment_hash, extranonce, locktime)
+        coinbase::serialize(&self.coinbase_prefix.to_vec(), &self.commitment_hash, extranonce, locktime)
     }
 
     /// The coinbase without its witness, before and after the extranonce.
@@ -275,7 +292,28 @@ impl Job {
 
     /// Appends the `mining.notify` line, its newline included.
     pub fn write_notify(&self, id: JobId, time: u32, clean: bool, out: &mut Vec<u8>) {
-        self.notify.write(id, time, clean, out);
+        self.notify_line().write(id, time, clean, out);
+    }
+
+    /// The job is not the newest of its series any more: it needs less memory from now on.
+    pub fn on_superseded(&self) {
+        *self.notify.lock().unwrap_or_else(PoisonError::into_inner) = Notify::Superseded;
+        if let Some(for_fee) = &self.for_fee {
+            for_fee.on_superseded();
+        }
+    }
+
+    fn notify_line(&self) -> Arc<NotifyLine> {
+        let mut notify = self.notify.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*notify {
+            Notify::Kept(line) => Arc::clone(line),
+            Notify::Superseded => Arc::new(NotifyLine::new(self)),
+            Notify::Unused => {
+                let line = Arc::new(NotifyLine::new(self));
+                *notify = Notify::Kept(Arc::clone(&line));
+                line
+            }
+        }
     }
 
     /// Fills in a solution. Pure: about 40 SHA-256 compressions, no judgement.
@@ -300,7 +338,7 @@ impl Candidate {
         Share {
             header: ShareHeader { version, time, nonce, ..self.job.header },
             extranonce: self.extranonce,
-            branch: self.job.branch.clone(),
+            branch: self.job.branch.to_vec(),
             link: self.job.link.clone(),
             commitment: self.job.commitment.clone(),
         }
@@ -356,12 +394,14 @@ mod tests {
     #[test]
     fn parts_that_make_no_job_are_refused() {
         let parts = JobMaker::default().parts();
-        let short = JobParts { coinbase_prefix: vec![0; 79], ..parts.clone() };
+        let short = JobParts { coinbase_prefix: vec![0; 79].into(), ..parts.clone() };
         assert_eq!(Job::new(short).err(), Some(BadJob::CoinbaseSize(127)));
-        let headless = JobParts { coinbase_prefix: vec![0; 200], ..parts.clone() };
+        let headless = JobParts { coinbase_prefix: vec![0; 200].into(), ..parts.clone() };
         assert_eq!(Job::new(headless).err(), Some(BadJob::NoCommitmentHead));
-        let late = JobParts { min_time: u32::MAX, ..parts };
+        let late = JobParts { min_time: u32::MAX, ..parts.clone() };
         assert_eq!(Job::new(late).err(), Some(BadJob::NoTime));
+        let never = JobParts { max_time: parts.min_time - 1, ..parts };
+        assert_eq!(Job::new(never).err(), Some(BadJob::NoTime));
     }
 
     #[test]

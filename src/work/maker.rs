@@ -1,6 +1,7 @@
 //! Making jobs: from a template and the chain's draft to a job for one owner and class. No clock, no waiting.
 
 use super::job::{BadJob, Job, JobIds, JobParts};
+use super::prefix::Shared;
 use super::series::SeriesKey;
 use crate::bitcoin::Template;
 use sharechain::chain::{Draft, JobChoices};
@@ -18,14 +19,18 @@ use thiserror::Error;
 pub struct Hashed {
     /// The template.
     pub template: Arc<Template>,
-    branch: Vec<[u8; 32]>,
+    branch: Arc<[[u8; 32]]>,
     witness_commitment: [u8; 32],
 }
 
 impl Hashed {
     /// Hashes the template's two merkle trees.
     pub fn new(template: Arc<Template>) -> Self {
-        Self { branch: template.merkle_branch(), witness_commitment: template.witness_commitment(), template }
+        Self {
+            branch: template.merkle_branch().into(),
+            witness_commitment: template.witness_commitment(),
+            template,
+        }
     }
 }
 
@@ -63,6 +68,7 @@ pub struct JobMaker {
     ids: Arc<JobIds>,
     salt: [u8; 4],
     counter: u64,
+    shared: Shared,
 }
 
 /// A job's parts, and what its coinbase takes of the block.
@@ -75,7 +81,7 @@ struct Draught {
 impl JobMaker {
     /// Makes jobs of this chain. `salt` is random, so that no two starts of any nodes repeat each other's work.
     pub fn new(params: ChainParams, ids: Arc<JobIds>, salt: [u8; 4]) -> Self {
-        Self { chain: params.chain_id(), params, ids, salt, counter: 0 }
+        Self { chain: params.chain_id(), params, ids, salt, counter: 0, shared: Shared::default() }
     }
 
     /// A job with the whole template, of the class asked for or, where the template leaves too little room for such a
@@ -112,9 +118,10 @@ impl JobMaker {
             class,
         };
         let made = round.draft.make(&self.params, self.chain, choices).ok_or(NoJob::Coinbase)?;
+        let context = &round.draft.context;
         let read = |bits| Target::from_compact(bits).unwrap_or(Target::MIN);
         let targets = Targets {
-            network: round.draft.context.network_target,
+            network: context.network_target,
             block: read(made.commitment.bits),
             share: read(made.commitment.share_bits),
         };
@@ -126,13 +133,17 @@ impl JobMaker {
                 id: self.ids.next(),
                 clean: round.clean,
                 header: round.header,
-                min_time: template.min_time.max(round.draft.context.median_time_past.saturating_add(1)),
+                min_time: template
+                    .min_time
+                    .max(context.median_time_past.saturating_add(1))
+                    .max(context.times.0),
+                max_time: context.times.1,
                 targets,
                 chain: self.chain,
                 commitment: made.commitment,
                 includes: round.draft.includes.clone(),
                 template: template.clone(),
-                coinbase_prefix: made.coinbase_prefix,
+                coinbase_prefix: self.shared.prefix(class, made.coinbase_prefix),
                 branch: branch.clone(),
             },
         })

@@ -11,6 +11,7 @@ pub mod job;
 pub mod maker;
 mod notify;
 pub mod outbox;
+pub mod prefix;
 pub mod series;
 pub mod share_rate;
 pub mod source;

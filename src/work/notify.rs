@@ -3,7 +3,7 @@
 //! Only the id, the time and the clean flag are left open: a session that changes its difficulty serves the same
 //! job again under another id and time.
 
-use super::job::{JobId, JobParts};
+use super::job::{Job, JobId};
 use bitcoin::hashes::Hash;
 use std::fmt::Write as _;
 
@@ -14,22 +14,21 @@ pub(super) struct NotifyLine {
 }
 
 impl NotifyLine {
-    pub(super) fn new(parts: &JobParts, commitment_hash: &[u8; 32]) -> Self {
-        let header = &parts.header;
-        let mut middle =
-            String::with_capacity(300 + 2 * parts.coinbase_prefix.len() + 67 * parts.branch.len());
+    pub(super) fn new(job: &Job) -> Self {
+        let header = job.header();
+        let (coinbase, locktime) = job.coinbase_parts();
+        let mut middle = String::with_capacity(300 + 2 * coinbase.len() + 67 * job.branch().len());
         middle.push_str("\",\"");
         // Each 4-byte word of the hash has its bytes reversed; that is how Stratum came into the world.
         for word in header.prev_block.to_byte_array().as_chunks::<4>().0 {
             push_hex(&mut middle, &[word[3], word[2], word[1], word[0]]);
         }
         middle.push_str("\",\"");
-        push_hex(&mut middle, &parts.coinbase_prefix);
-        push_hex(&mut middle, commitment_hash);
+        push_hex(&mut middle, &coinbase);
         middle.push_str("\",\"");
-        push_hex(&mut middle, &parts.commitment.locktime().to_le_bytes());
+        push_hex(&mut middle, &locktime);
         middle.push_str("\",[");
-        for (i, hash) in parts.branch.iter().enumerate() {
+        for (i, hash) in job.branch().iter().enumerate() {
             middle.push_str(if i == 0 { "\"" } else { ",\"" });
             push_hex(&mut middle, hash);
             middle.push('"');
@@ -90,5 +89,19 @@ mod tests {
         assert_eq!(params[6], format!("{:08x}", parts.header.bits.to_consensus()));
         assert_eq!(params[7], "6b49d200");
         assert_eq!(params[8], true);
+    }
+
+    #[test]
+    fn an_old_job_is_announced_in_the_same_words() {
+        let job = JobMaker { branch_len: 3, ..JobMaker::default() }.job();
+        let line = || {
+            let mut line = Vec::new();
+            job.write_notify(JobId(1), 2, false, &mut line);
+            line
+        };
+        let new = line();
+        assert_eq!(line(), new);
+        job.on_superseded();
+        assert_eq!(line(), new);
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct HandJob {
     prev_block: [u8; 32],
     coinbase: [Vec<u8>; 2],
     pub(crate) branch: Vec<[u8; 32]>,
-    version: u32,
+    pub(crate) version: u32,
     bits: u32,
     time: u32,
     pub(crate) clean: bool,

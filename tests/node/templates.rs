@@ -214,3 +214,19 @@ async fn a_full_template_loses_its_tail_to_the_coinbase() {
     assert_eq!(ids.len(), lost.len());
     assert!(lost.iter().all(|tx| ids.contains(&text(tx["txid"].clone()))));
 }
+
+/// Regtest signals for a deployment in bit 28 once a period is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_leave_the_bits_free_that_miners_roll() {
+    let daemon = BitcoinD::start(Chain::Regtest, Options { zmq: true, ..Options::default() });
+    let address = daemon.create_wallet("test");
+    daemon.mine_to(&address, 150);
+    let template = daemon.call("getblocktemplate", json!([{"rules": ["segwit"]}]));
+    assert_eq!(template["version"], 0x3000_0000, "the daemon would set one of them");
+    let mut node = TestNode::start(regtest(), vec![upstream(&daemon, true)]).await;
+    let mut hand = Hand::at(&node, &owner(1)).await;
+    let job = hand.newest().await.expect("served");
+    assert_eq!(job.version, 0x2000_0000);
+    mine(&mut node, &daemon, &mut hand, &job).await;
+    node.stop().await;
+}

@@ -37,6 +37,8 @@ pub(crate) struct JobMaker {
     pub(crate) version: i32,
     /// When it is made.
     pub(crate) time: u32,
+    /// The latest header time that Bitcoin takes.
+    pub(crate) max_time: u32,
     /// Merkle branch length.
     pub(crate) branch_len: u8,
     /// Payout outputs.
@@ -57,6 +59,7 @@ impl Default for JobMaker {
             prev_block: 0xb1,
             version: 0x2000_0000,
             time: MADE_AT,
+            max_time: u32::MAX,
             branch_len: 0,
             outputs: 1,
             targets: Targets { network: hard, block: hard, share: hard },
@@ -132,9 +135,10 @@ impl JobMaker {
                 nonce: 0,
             },
             min_time: self.time - 3_000,
+            max_time: self.max_time,
             targets: self.targets,
             chain: CHAIN,
-            coinbase_prefix: self.coinbase_prefix(&commitment),
+            coinbase_prefix: self.coinbase_prefix(&commitment).into(),
             commitment,
             includes: Arc::default(),
             template: Arc::new(self.template()),

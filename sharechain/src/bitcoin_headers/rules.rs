@@ -80,8 +80,21 @@ pub(super) fn required_bits(rules: &BitcoinRules, prev: &Previous, time: u32) ->
     if !rules.min_difficulty_blocks {
         return prev.bits;
     }
-    let late = u64::from(time) > u64::from(prev.time).saturating_add(u64::from(MIN_DIFFICULTY_AFTER));
-    if late { limit } else { prev.real_bits }
+    if time > late_after(prev) { limit } else { prev.real_bits }
+}
+
+/// The last time at which a block is not late, where late blocks may be easy.
+const fn late_after(prev: &Previous) -> u32 {
+    prev.time.saturating_add(MIN_DIFFICULTY_AFTER)
+}
+
+/// The first and the last time of a header for which the required bits are the same as for `time`.
+pub(super) fn times_alike(rules: &BitcoinRules, prev: &Previous, time: u32) -> (u32, u32) {
+    if !rules.retargets || !rules.min_difficulty_blocks || prev.next_begins_period() {
+        return (0, u32::MAX);
+    }
+    let late = late_after(prev);
+    if time > late { (late.saturating_add(1), u32::MAX) } else { (0, late) }
 }
 
 /// Bitcoin's retarget: base × timespan / two weeks, the timespan clamped to a quarter and four times of that, at most the limit.

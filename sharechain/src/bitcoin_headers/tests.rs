@@ -567,3 +567,23 @@ mod properties {
         }
     }
 }
+
+/// Up to 20 minutes after the block before, a block of testnet 4 has the real target; after them the easiest.
+#[test]
+fn the_context_says_for_which_times_its_target_holds() {
+    let mut tree = easy_tree(easy(true, true));
+    extend(&mut tree, 3, 600);
+    let (prev, last) = (tree.best().hash, tree.best().header.time + 1_200);
+    let times = |tree: &HeaderTree, time| {
+        let bits = tree.required_bits(&prev, time).expect("known").to_compact();
+        tree.context(&as_share(&unmined(prev, time, bits))).expect("a header like any other").times
+    };
+    assert_eq!(times(&tree, last - 700), (0, last));
+    assert_eq!(times(&tree, last), (0, last));
+    assert_eq!(times(&tree, last + 1), (last + 1, u32::MAX));
+    let mut tree = easy_tree(easy(false, false));
+    extend(&mut tree, 3, 600);
+    let prev = tree.best().hash;
+    let header = unmined(prev, last + 1, CompactTarget::from_consensus(LIMIT));
+    assert_eq!(tree.context(&as_share(&header)).expect("a header").times, (0, u32::MAX));
+}

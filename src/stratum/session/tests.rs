@@ -538,6 +538,19 @@ fn a_silent_miner_gets_easier_work_and_news_every_half_minute() {
     assert_eq!(param(&lines[0], 0).as_f64(), Some(0.125));
 }
 
+/// Where the bits depend on the time (testnet 4), a later time may want others.
+#[test]
+fn work_is_not_announced_again_when_its_bits_would_be_wrong() {
+    let mut script = Script::mining(JobMaker { max_time: MADE_AT + 60, ..easy(1) });
+    assert_eq!(methods(&script.wait(30)), ["mining.notify"]);
+    assert_eq!(methods(&script.wait(30)), ["mining.notify"]);
+    for _ in 0..10 {
+        assert_eq!(methods(&script.wait(30)), [""; 0]);
+    }
+    let late = submit("rig", 1, 1).replace(&format!("{MADE_AT:08x}"), &format!("{:08x}", MADE_AT + 61));
+    assert_eq!(code(&script.say(&late)), 20);
+}
+
 #[test]
 fn a_slow_reader_gets_only_the_newest_job_and_learns_that_the_block_changed() {
     let mut script = Script::mining(easy(1));
