@@ -137,7 +137,7 @@ impl Workers {
         let hardness = self.hardness(key, wishes, now);
         Ok(Entry {
             worker: Mutex::new(Worker::new(place, hardness, self.config.fee.as_ref(), now)),
-            jobs: self.work.subscribe(owner, class),
+            jobs: self.work.subscribe(owner, class).ok_or(Refused::TooMany("owners"))?,
             polls: Semaphore::new(MAX_POLLS),
             fee_notice: self.config.fee_notice(&owner),
         })

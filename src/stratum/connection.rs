@@ -67,6 +67,8 @@ pub(super) enum End {
     Stalled,
     /// There is nothing to mine on.
     NoWork,
+    /// The node makes jobs for as many owners as it can.
+    Full,
     /// The node is going down.
     Shutdown,
 }
@@ -90,6 +92,7 @@ impl fmt::Display for End {
             Self::Idle => f.write_str("it said nothing for too long"),
             Self::Stalled => f.write_str("it does not read what it is sent"),
             Self::NoWork => f.write_str("there is nothing to mine on"),
+            Self::Full => f.write_str("too many owners are mined for already"),
             Self::Shutdown => f.write_str("this node is going down"),
         }
     }
@@ -195,7 +198,7 @@ impl Connection {
         }
         match end {
             // The miner should learn why.
-            End::Garbage | End::Refused | End::Unsealed(_) => {
+            End::Garbage | End::Refused | End::Full | End::Unsealed(_) => {
                 let _ = timeout(LINGER, self.say_last_words()).await;
             }
             // It should come back, here or to its next pool, without waiting for a line that does not come.
@@ -337,7 +340,10 @@ impl Connection {
                 Some(Event::Found(found)) => self.harvest.pass_on(*found),
                 Some(Event::Trouble(trouble)) => warn!(remote = %self.remote, "{trouble}"),
                 Some(Event::Ready { owner, class }) => {
-                    let mut jobs = self.work.subscribe(owner, class);
+                    let Some(mut jobs) = self.work.subscribe(owner, class) else {
+                        self.session.on_no_room();
+                        return Err(End::Full);
+                    };
                     if let Some(job) = jobs.borrow_and_update().clone() {
                         self.session.on_job(job);
                     }

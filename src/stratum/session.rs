@@ -233,6 +233,12 @@ impl Session {
         message::write_refusal(&mut self.replies, Some("null"), "null", &refusal);
     }
 
+    /// There are no jobs for its owner, and will be none.
+    pub fn on_no_room(&mut self) {
+        let text = "This node mines for as many addresses as it can. Use one that it mines for already, or another node.";
+        message::write_notice(&mut self.notices, "client.show_message", Some(text));
+    }
+
     /// Takes the newest job.
     pub fn on_job(&mut self, job: Arc<Job>) {
         self.job = Some(self.account.choose(job, self.vardiff.difficulty()));

@@ -147,6 +147,8 @@ pub(super) struct Channel {
     pub(super) place: Option<Place>,
     number: [u8; PREFIX],
     pub(super) vardiff: Vardiff,
+    /// Hashes a second, as the miner says; 0 where it does not know.
+    pub(super) rate: f32,
     pub(super) most: Difficulty,
     /// The difficulty that the miner was told last.
     pub(super) told: Difficulty,
@@ -178,6 +180,7 @@ impl Channel {
             number: place.extranonce1(),
             place: Some(place),
             vardiff,
+            rate: 0.0,
             most: Difficulty::MAX,
             told,
             job: None,
@@ -240,11 +243,12 @@ impl Channel {
         }
     }
 
-    /// Whether a miner of the rate that its difficulty tells has gone through all headers of its job, at one time and
-    /// with the version bits that devices roll. Those that roll the time too have more.
+    /// Whether a miner of the rate that it tells, or its difficulty if that is higher, has gone through all headers of its
+    /// job, at one time and with the version bits that devices roll. Those that roll the time too have more.
     pub(super) fn is_exhausted(&self, now: Instant) -> bool {
         let Some(last) = self.jobs.last().filter(|_| self.kind == Kind::Standard) else { return false };
-        let rate = self.told.hashes() * SHARES_PER_MINUTE / 60.0;
+        // The difficulty alone would not do: it is never above what the job allows.
+        let rate = f64::from(self.rate).max(self.told.hashes() * SHARES_PER_MINUTE / 60.0);
         rate * now.saturating_duration_since(last.at).as_secs_f64() >= HEADERS
     }
 

@@ -228,26 +228,27 @@ impl Connection {
             match self.session.on_frame(&mut frame, now) {
                 None => {}
                 Some(Event::Found(found)) => self.harvest.pass_on(*found),
-                Some(Event::Opened { channel, key }) => {
-                    let job = self.newest(key);
-                    self.session.start(channel, job, now);
-                }
+                Some(Event::Opened { channel, key }) => match self.newest(key) {
+                    Some(job) => self.session.start(channel, job, now),
+                    None => self.session.on_no_room(channel, now),
+                },
                 Some(Event::Close) => return Err(End::Refused),
             }
         }
         Ok(())
     }
 
-    /// The newest job of a series, which is listened to from now on.
-    fn newest(&mut self, key: SeriesKey) -> Option<Arc<Job>> {
+    /// The newest job of a series, if there is one yet. The series is listened to from now on; none when the node has no
+    /// room for it.
+    fn newest(&mut self, key: SeriesKey) -> Option<Option<Arc<Job>>> {
         if let Some((_, jobs)) = self.jobs.iter().find(|(each, _)| *each == key) {
-            return jobs.borrow().clone();
+            return Some(jobs.borrow().clone());
         }
         self.jobs.retain(|(key, _)| self.session.mines(*key));
-        let mut jobs = self.work.subscribe(key.owner, key.class);
+        let mut jobs = self.work.subscribe(key.owner, key.class)?;
         let job = jobs.borrow_and_update().clone();
         self.jobs.push((key, jobs));
-        job
+        Some(job)
     }
 
     fn write(&mut self) -> Result<(), End> {

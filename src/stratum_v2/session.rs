@@ -9,6 +9,7 @@ use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Submit, at_least, of_ra
 use super::frame::{self, Inbound};
 use crate::stratum::device::{PayoutClasses, TooSmall};
 use crate::stratum::difficulty::Difficulty;
+use crate::stratum::served::MAX_AGE;
 use crate::stratum::served::most;
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Sessions;
@@ -42,9 +43,11 @@ use parsers_sv2::{CommonMessagesOwned, Mining, MiningOwned};
 use sharechain::owner::Owner;
 use sharechain::params::Network;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tracing::{info, warn};
+use std::time::Instant;
+use tracing::warn;
 
 /// The protocol's only version.
 const VERSION: u16 = 2;
@@ -54,8 +57,13 @@ const REQUIRES_STANDARD_JOBS: u32 = 1;
 const REQUIRES_VERSION_ROLLING: u32 = 1 << 2;
 /// Most channels of one connection.
 const MAX_CHANNELS: usize = 256;
-/// Closed channels that are remembered: what a miner finds while it is told goodbye may be a Bitcoin block.
-const MAX_CLOSED: usize = 16;
+/// Most series of jobs, that is owners times kinds of channels, of one connection.
+const MAX_SERIES: usize = 16;
+/// Channels refused for their users, one after the other, until the connection is given up.
+const MOST_REFUSED: u16 = 64;
+/// Closed channels that are remembered, as long as their jobs would be: what a miner finds while it is told goodbye may
+/// be a Bitcoin block.
+const MAX_CLOSED: usize = MAX_CHANNELS;
 /// Bytes of announcements that are composed at once; the rest follows when those are written.
 const MOST_AT_ONCE: usize = 64 * 1024;
 /// To a device whose coinbase buffer is too small for an extended channel; a standard one needs none. The protocol has no
@@ -108,7 +116,7 @@ pub enum Event {
 }
 
 /// What the miner said of itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Device {
     name: String,
     wants_standard_jobs: bool,
@@ -123,12 +131,17 @@ pub struct Session {
     remote: SocketAddr,
     device: Option<Device>,
     channels: BTreeMap<u32, Channel>,
-    closed: VecDeque<(u32, Channel)>,
+    /// Since when each is closed.
+    closed: VecDeque<(u32, Channel, Instant)>,
     groups: BTreeMap<SeriesKey, u32>,
     /// Of channels and groups, which share their numbers.
     next_id: u32,
     /// Requests to open a channel that wait for [`Session::start`], each with the easiest target that the device takes.
     opening: BTreeMap<u32, (u32, Difficulty)>,
+    /// Channels refused for their users since the last that was opened.
+    refused: u16,
+    /// Whether a refusal was written to the log.
+    logged: bool,
     replies: Vec<u8>,
 }
 
@@ -182,6 +195,8 @@ impl Session {
             groups: BTreeMap::new(),
             next_id: 1,
             opening: BTreeMap::new(),
+            refused: 0,
+            logged: false,
             replies: Vec::new(),
         }
     }
@@ -205,7 +220,7 @@ impl Session {
     pub fn start(&mut self, id: u32, job: Option<Arc<Job>>, now: Now) {
         let Some((request_id, floor)) = self.opening.remove(&id) else { return };
         if job.as_ref().is_some_and(|job| most(job) < floor) {
-            self.on_close(id);
+            self.on_close(id, now);
             return self.refuse_channel(request_id, BAD_TARGET);
         }
         let Some(channel) = self.channels.get_mut(&id) else { return };
@@ -240,6 +255,14 @@ impl Session {
         frame::write(&mut self.replies, success);
     }
 
+    /// Closes a channel that was opened, since there are no jobs for it and will be none.
+    pub fn on_no_room(&mut self, id: u32, now: Now) {
+        if let Some((request, _)) = self.opening.remove(&id) {
+            self.on_close(id, now);
+            self.refuse_channel(request, NO_ROOM);
+        }
+    }
+
     /// Takes the newest job of a series.
     pub fn on_job(&mut self, key: SeriesKey, job: &Arc<Job>) {
         for channel in self.channels.values_mut().filter(|channel| channel.key == key) {
@@ -249,6 +272,7 @@ impl Session {
 
     /// To be called every two seconds or so.
     pub fn on_tick(&mut self, now: Now) {
+        self.forget_closed(now);
         for channel in self.channels.values_mut().filter(|channel| channel.tip.is_some()) {
             if channel.vardiff.on_tick(now.instant) || channel.is_exhausted(now.instant) {
                 channel.serve_again();
@@ -369,7 +393,7 @@ impl Session {
                 None
             }
             Mining::CloseChannel(message) => {
-                self.on_close(message.channel_id);
+                self.on_close(message.channel_id, now);
                 None
             }
             Mining::SetCustomMiningJob(message) => {
@@ -388,11 +412,22 @@ impl Session {
 
     fn on_open(&mut self, open: &Open<'_>, now: Now) -> Option<Event> {
         match self.open(open, now) {
-            Ok((channel, key)) => Some(Event::Opened { channel, key }),
+            Ok((channel, key)) => {
+                self.refused = 0;
+                Some(Event::Opened { channel, key })
+            }
             Err(code) => {
                 self.refuse_channel(open.request, code);
-                None
+                (self.refused >= MOST_REFUSED).then_some(Event::Close)
             }
+        }
+    }
+
+    /// Counts a channel that is refused for its user, and logs the first.
+    fn note_refusal(&mut self, why: impl fmt::Display) {
+        self.refused = self.refused.saturating_add(1);
+        if !std::mem::replace(&mut self.logged, true) {
+            warn!(remote = %self.remote, "channel refused: {why}; further ones on this connection are not logged");
         }
     }
 
@@ -402,7 +437,7 @@ impl Session {
     }
 
     fn open(&mut self, open: &Open<'_>, now: Now) -> Result<(u32, SeriesKey), &'static str> {
-        let device = self.device.as_ref().ok_or(NO_ROOM)?;
+        let device = self.device.clone().ok_or(NO_ROOM)?;
         if open.kind == Kind::Extended && device.wants_standard_jobs {
             return Err(NO_EXTENDED);
         }
@@ -410,16 +445,25 @@ impl Session {
             return Err(BAD_SIZE);
         }
         let user = std::str::from_utf8(open.user).map_err(|_| BAD_USER)?.trim();
-        let owner = owner_of(user, self.config.network, self.config.default_owner).map_err(|error| {
-            info!(remote = %self.remote, "miner refused: {error}");
-            UNKNOWN_USER
-        })?;
-        let class = self.config.class(open.kind, &device.name).map_err(|too_small| {
-            warn!(remote = %self.remote, device = device.name, "extended channel refused: {too_small}");
-            TOO_SMALL
-        })?;
+        let owner = match owner_of(user, self.config.network, self.config.default_owner) {
+            Ok(owner) => owner,
+            Err(error) => {
+                self.note_refusal(error);
+                return Err(UNKNOWN_USER);
+            }
+        };
+        let class = match self.config.class(open.kind, &device.name) {
+            Ok(class) => class,
+            Err(too_small) => {
+                self.note_refusal(too_small);
+                return Err(TOO_SMALL);
+            }
+        };
         let (vardiff, floor) = vardiff(open.rate, open.max_target, now)?;
-        if self.channels.len() >= MAX_CHANNELS {
+        let key = SeriesKey { owner, class };
+        if self.channels.len() >= MAX_CHANNELS
+            || (self.groups.len() >= MAX_SERIES && !self.groups.contains_key(&key))
+        {
             return Err(NO_ROOM);
         }
         let place = self.places.admit(self.remote).ok_or(NO_ROOM)?;
@@ -428,10 +472,10 @@ impl Session {
             who.user = user.chars().filter(|c| !c.is_control()).collect();
             who.owner = Some(owner);
         });
-        let key = SeriesKey { owner, class };
         let id = self.new_id();
         let group = self.group(key);
-        let channel = Channel::new(open.kind, (key, group), place, vardiff, self.config.fee.as_ref());
+        let mut channel = Channel::new(open.kind, (key, group), place, vardiff, self.config.fee.as_ref());
+        channel.rate = open.rate;
         self.opening.insert(id, (open.request, floor));
         self.channels.insert(id, channel);
         Ok((id, key))
@@ -464,8 +508,8 @@ impl Session {
                 judged
             }
             None => {
-                let closed = self.closed.iter_mut().find(|(closed, _)| *closed == id);
-                (closed.and_then(|(_, channel)| channel.judge(submit, now).0), Err(NO_CHANNEL))
+                let closed = self.closed.iter_mut().find(|(closed, ..)| *closed == id);
+                (closed.and_then(|(_, channel, _)| channel.judge(submit, now).0), Err(NO_CHANNEL))
             }
         };
         if let Err(code) = answer {
@@ -486,6 +530,7 @@ impl Session {
             return Err(BAD_TARGET);
         }
         if rate > 0.0 {
+            channel.rate = rate;
             channel.vardiff = wanted;
         } else {
             channel.vardiff.set_floor(floor, now.instant);
@@ -498,7 +543,7 @@ impl Session {
     }
 
     /// Closes a channel, or all of a group.
-    fn on_close(&mut self, id: u32) {
+    fn on_close(&mut self, id: u32, now: Now) {
         let doomed: Vec<u32> = self
             .channels
             .iter()
@@ -509,7 +554,7 @@ impl Session {
             if let Some(mut channel) = self.channels.remove(&id) {
                 write_acknowledgement(&mut self.replies, id, &mut channel);
                 channel.place = None;
-                self.closed.push_back((id, channel));
+                self.closed.push_back((id, channel, now.instant));
             }
             self.opening.remove(&id);
         }
@@ -517,6 +562,14 @@ impl Session {
         self.groups.retain(|_, group| channels.values().any(|channel| channel.group == *group));
         let excess = self.closed.len().saturating_sub(MAX_CLOSED);
         self.closed.drain(..excess);
+    }
+
+    /// Forgets channels that were closed when the last of their jobs would be forgotten.
+    fn forget_closed(&mut self, now: Now) {
+        let is_old = |since: Instant| now.instant.saturating_duration_since(since) > MAX_AGE;
+        while self.closed.front().is_some_and(|(.., since)| is_old(*since)) {
+            self.closed.pop_front();
+        }
     }
 }
 

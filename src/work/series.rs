@@ -9,8 +9,8 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
-/// Most series at a time: owners times classes that one node serves.
-pub const MAX_SERIES: usize = 4_096;
+/// Most series at a time: owners times classes that one node serves. Each takes memory for the jobs of ten minutes.
+pub const MAX_SERIES: usize = 1_024;
 
 /// What a series is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +65,9 @@ impl SeriesRegister {
                 };
                 job = job.with_fee(other);
             }
-            sender.send_replace(Some(Arc::new(job)));
+            if let Some(old) = sender.send_replace(Some(Arc::new(job))) {
+                old.on_superseded();
+            }
         }
         Ok(live.len())
     }
@@ -89,18 +91,22 @@ impl SeriesRegister {
 }
 
 impl WorkSource for SeriesRegister {
-    fn subscribe(&self, owner: Owner, class: u16) -> watch::Receiver<Option<Arc<Job>>> {
+    fn subscribe(&self, owner: Owner, class: u16) -> Option<watch::Receiver<Option<Arc<Job>>>> {
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = series.get(&SeriesKey { owner, class }) {
-            return sender.subscribe();
+            return Some(sender.subscribe());
+        }
+        if series.len() >= MAX_SERIES {
+            // Those that nobody listens to any more are only looked for when their room is needed.
+            series.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        if series.len() >= MAX_SERIES {
+            return None;
         }
         let (sender, receiver) = watch::channel(None);
-        // Over the bound the sender is dropped here: the miner is told that there is no work, and others keep theirs.
-        if series.len() < MAX_SERIES {
-            series.insert(SeriesKey { owner, class }, sender);
-            self.asked.notify_one();
-        }
-        receiver
+        series.insert(SeriesKey { owner, class }, sender);
+        self.asked.notify_one();
+        Some(receiver)
     }
 }
 
@@ -117,7 +123,7 @@ mod tests {
     #[test]
     fn those_who_pay_a_fee_share_its_jobs_and_the_others_have_none() {
         let register = SeriesRegister::default();
-        let of = |n, class| register.subscribe(owner(n), class);
+        let of = |n, class| register.subscribe(owner(n), class).expect("room");
         let series = [of(1, 11), of(2, 11), of(3, 11), of(1, 38), of(9, 11)];
         let fee = Fee::new(50, owner(9), Some(owner(3)));
         let mut next = 0;
@@ -136,13 +142,26 @@ mod tests {
     #[test]
     fn a_newcomer_gets_a_job_and_the_others_keep_theirs() {
         let register = SeriesRegister::default();
-        let old = register.subscribe(owner(1), 11);
+        let old = register.subscribe(owner(1), 11).expect("room");
         let mut next = 0;
         assert_eq!(register.renew(Whose::All, None, |key| make(&mut next, key)), Ok(1));
-        let new = register.subscribe(owner(2), 11);
+        let new = register.subscribe(owner(2), 11).expect("room");
         assert_eq!(register.renew(Whose::Newcomers, None, |key| make(&mut next, key)), Ok(1));
         let id = |series: &watch::Receiver<Option<Arc<Job>>>| series.borrow().as_ref().map(|job| job.id().0);
         assert_eq!((id(&old), id(&new)), (Some(1), Some(2)));
         assert_eq!(register.renew(Whose::Newcomers, None, |key| make(&mut next, key)), Ok(0));
+    }
+
+    #[test]
+    fn a_full_register_says_so_until_somebody_leaves() {
+        let register = SeriesRegister::default();
+        let class = |n: usize| u16::try_from(n).expect("small");
+        let mut all: Vec<_> = (0..MAX_SERIES).map(|n| register.subscribe(owner(1), class(n))).collect();
+        assert!(all.iter().all(Option::is_some));
+        assert!(register.subscribe(owner(2), 11).is_none());
+        assert!(register.subscribe(owner(1), 11).is_some(), "it is there already");
+        all.swap_remove(7);
+        assert!(register.subscribe(owner(2), 11).is_some());
+        assert!(register.subscribe(owner(3), 11).is_some(), "nobody listens to the one before");
     }
 }

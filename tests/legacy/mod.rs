@@ -49,8 +49,8 @@ fn unix_now() -> u32 {
 struct TestSource(watch::Sender<Option<Arc<Job>>>);
 
 impl WorkSource for TestSource {
-    fn subscribe(&self, _: Owner, _: u16) -> watch::Receiver<Option<Arc<Job>>> {
-        self.0.subscribe()
+    fn subscribe(&self, _: Owner, _: u16) -> Option<watch::Receiver<Option<Arc<Job>>>> {
+        Some(self.0.subscribe())
     }
 }
 

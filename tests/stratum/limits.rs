@@ -95,6 +95,20 @@ async fn the_number_of_connections_is_bounded() {
 }
 
 #[tokio::test]
+async fn who_is_one_owner_too_many_is_told_so() {
+    let running = Setup::default().start();
+    running.fill();
+    let mut client = Client::connect(running.address).await;
+    client.ask(r#"{"id":1,"method":"mining.subscribe","params":["test"]}"#).await;
+    client.ask(r#"{"id":2,"method":"mining.authorize","params":["rig"]}"#).await;
+    let told = client.line().await;
+    assert_eq!(told["method"], "client.show_message");
+    assert!(told["params"][0].as_str().is_some_and(|text| text.contains("another node")), "{told}");
+    assert!(client.next().await.is_none());
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
 async fn shutting_down_ends_every_connection() {
     let running = Setup::default().start();
     running.publish(JobMaker::default());

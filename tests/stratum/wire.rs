@@ -172,8 +172,7 @@ async fn a_slow_reader_gets_the_newest_job_and_not_a_queue_of_old_ones() {
     let (mut client, _) = Client::mining(&running).await;
     for id in 2..=JOBS {
         // 200 outputs are a line of about 12 kB; all of them would be far more than sockets hold.
-        let job = Arc::new(JobMaker { outputs: 200, time: unix_now(), ..easy(id) }.job());
-        running.work.0.send_replace(Some(Arc::clone(&job)));
+        let job = running.publish(JobMaker { outputs: 200, ..easy(id) });
         // Here, at the source, and with the session: none is passed over because the session was slow.
         soon(async {
             while Arc::strong_count(&job) < 3 {

@@ -9,6 +9,7 @@ use commonwork::work::source::WorkSource;
 use sharechain::owner::Owner;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
@@ -37,12 +38,15 @@ struct TestSource {
     everybody: Series,
     by_class: BTreeMap<u16, Series>,
     asked: Mutex<Vec<u16>>,
+    /// Whether there is no room for another owner.
+    full: AtomicBool,
 }
 
 impl WorkSource for TestSource {
-    fn subscribe(&self, _: Owner, class: u16) -> watch::Receiver<Option<Arc<Job>>> {
+    fn subscribe(&self, _: Owner, class: u16) -> Option<watch::Receiver<Option<Arc<Job>>>> {
         self.asked.lock().expect("no panic").push(class);
-        self.by_class.get(&class).unwrap_or(&self.everybody).subscribe()
+        let series = self.by_class.get(&class).unwrap_or(&self.everybody);
+        (!self.full.load(Ordering::Relaxed)).then(|| series.subscribe())
     }
 }
 
@@ -102,6 +106,7 @@ impl World {
             everybody: watch::channel(None).0,
             by_class: self.by_class.into_iter().map(series).collect(),
             asked: Mutex::default(),
+            full: AtomicBool::new(false),
         });
         let blocks = Arc::new(Blocks::default());
         let (share_sender, shares) = mpsc::channel(self.share_queue);
@@ -121,9 +126,15 @@ impl World {
 
 impl Running {
     /// A new job for everybody, of this time.
-    pub(crate) fn publish(&self, job: JobMaker) {
-        let job = JobMaker { time: unix_now(), ..job }.job();
-        self.work.everybody.send_replace(Some(Arc::new(job)));
+    pub(crate) fn publish(&self, job: JobMaker) -> Arc<Job> {
+        let job = Arc::new(JobMaker { time: unix_now(), ..job }.job());
+        self.work.everybody.send_replace(Some(Arc::clone(&job)));
+        job
+    }
+
+    /// No owner gets jobs any more.
+    pub(crate) fn fill(&self) {
+        self.work.full.store(true, Ordering::Relaxed);
     }
 
     /// The classes that jobs were asked for.

@@ -245,6 +245,112 @@ fn the_first_target_is_by_the_rate_within_what_miner_and_job_allow() {
     assert_eq!(first(&mut script, 1e3, le(-30)), le(-21));
 }
 
+/// Where shares are easy, what a device finds says little of how fast it is.
+#[test]
+fn a_fast_miner_gets_new_headers_though_its_difficulty_is_capped() {
+    let easy = Targets { network: target(40), block: target(10), share: target(10) };
+    let count = |at_first, later| {
+        let mut script = Script::ready(REQUIRES_STANDARD_JOBS);
+        script.newest = Some(Arc::new(JobMaker { targets: easy, ..JobMaker::default() }.job()));
+        let (channel, ..) = opened(&script.open(Kind::Standard, at_first, ANY_TARGET)[0]);
+        if let Some(nominal_hash_rate) = later {
+            script.say(MiningOwned::UpdateChannel(UpdateChannelOwned {
+                channel_id: channel,
+                nominal_hash_rate,
+                maximum_target: ANY_TARGET.into(),
+            }));
+        }
+        let is_job = |said: &&Said| matches!(said, Said::Mining(MiningOwned::NewMiningJob(_)));
+        (0..6).map(|_| script.wait(2).iter().filter(is_job).count()).sum::<usize>()
+    };
+    assert_eq!(count(1e14, None), 3);
+    assert_eq!(count(1e9, Some(1e14)), 3);
+    assert_eq!(count(1e9, None), 0);
+}
+
+fn open_for(script: &mut Script, n: u8) -> Vec<Said> {
+    let address = bitcoin::Address::from_script(owner(n).script(), bitcoin::Network::Bitcoin);
+    let user = address.expect("P2WPKH").to_string();
+    script.say(MiningOwned::OpenStandardMiningChannel(OpenStandardMiningChannelOwned {
+        request_id: 77,
+        user_identity: text(&user),
+        nominal_hash_rate: 0.0,
+        max_target: ANY_TARGET.into(),
+    }))
+}
+
+fn close(script: &mut Script, channel_id: u32) {
+    script.say(MiningOwned::CloseChannel(CloseChannelOwned { channel_id, reason_code: text("bye") }));
+}
+
+#[test]
+fn a_connection_mines_for_a_few_owners_and_no_more() {
+    let mut script = Script::ready(0);
+    let owners = u8::try_from(MAX_SERIES).expect("few");
+    let channels: Vec<u32> = (0..owners).map(|n| opened(&open_for(&mut script, n)[0]).0).collect();
+    assert_eq!(refused(&open_for(&mut script, owners)), "channel-capacity-exhausted");
+    opened(&open_for(&mut script, 3)[0]);
+    close(&mut script, channels[3]);
+    assert_eq!(refused(&open_for(&mut script, owners)), "channel-capacity-exhausted", "another is open");
+    close(&mut script, channels[4]);
+    opened(&open_for(&mut script, owners)[0]);
+}
+
+#[test]
+fn a_node_without_room_for_an_owner_says_so() {
+    let mut script = Script::ready(0);
+    let (kind, request_id, max_target) = (Kind::Standard, 5, &ANY_TARGET);
+    let open = Open { kind, request: request_id, user: b"rig", rate: 0.0, max_target, rolled: 0 };
+    let Some(Event::Opened { channel, .. }) = script.session.on_open(&open, script.now) else {
+        panic!("not opened");
+    };
+    script.session.on_no_room(channel, script.now);
+    assert_eq!(refused(&script.output()), "channel-capacity-exhausted");
+    assert_eq!(script.session.places.count(), 0);
+}
+
+#[test]
+fn a_miner_whose_users_are_all_refused_is_closed() {
+    let mut script = Script::ready(0);
+    let wrong = |script: &mut Script| {
+        let said = script.say(MiningOwned::OpenStandardMiningChannel(OpenStandardMiningChannelOwned {
+            request_id: 1,
+            user_identity: text("tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx"),
+            nominal_hash_rate: 0.0,
+            max_target: ANY_TARGET.into(),
+        }));
+        assert_eq!(refused(&said), "unknown-user");
+    };
+    for _ in 0..3 {
+        (1..MOST_REFUSED).for_each(|_| wrong(&mut script));
+        open_for(&mut script, 1);
+    }
+    (1..MOST_REFUSED).for_each(|_| wrong(&mut script));
+    assert!(!script.closed);
+    wrong(&mut script);
+    assert!(script.closed);
+}
+
+#[test]
+fn closed_channels_are_remembered_as_long_as_their_jobs() {
+    let blocks = Targets { network: Target::MAX, block: Target::MIN, share: Target::MIN };
+    let mut script = Script::ready(REQUIRES_STANDARD_JOBS);
+    script.newest = Some(Arc::new(JobMaker { targets: blocks, ..JobMaker::default() }.job()));
+    let opened: Vec<(u32, u32)> = (0..100)
+        .map(|_| {
+            let said = script.open(Kind::Standard, 0.0, ANY_TARGET);
+            (opened(&said[0]).0, header_job(&said[1]).0)
+        })
+        .collect();
+    opened.iter().for_each(|(channel, _)| close(&mut script, *channel));
+    let (channel, job) = opened[0];
+    script.submit(channel, job, 1);
+    assert!(script.found.pop().expect("a Bitcoin block").verdict.bitcoin_block);
+    script.wait(u32::try_from(MAX_AGE.as_secs()).expect("short") + 4);
+    script.submit(channel, job, 2);
+    assert!(script.found.is_empty() && script.session.closed.is_empty());
+}
+
 #[test]
 fn refusals_have_codes_and_a_bitcoin_block_is_passed_on_all_the_same() {
     // Every hash is a Bitcoin block, none a share; the miner's own difficulty is out of reach.
@@ -352,7 +458,7 @@ fn too_many_shares_make_them_harder_at_once_with_new_work() {
 #[test]
 fn a_fast_miner_gets_new_headers_before_it_has_gone_through_the_old() {
     let hard = Targets { network: target(40), block: target(40), share: target(40) };
-    for (rate, seconds, jobs) in [(5e13, 6, 0), (5e13, 10, 1), (1e14, 12, 3), (1e15, 12, 6)] {
+    for (rate, seconds, jobs) in [(5e13, 4, 0), (5e13, 10, 1), (1e14, 12, 3), (1e15, 12, 6)] {
         let mut script = Script::ready(REQUIRES_STANDARD_JOBS);
         script.newest = Some(Arc::new(JobMaker { targets: hard, ..JobMaker::default() }.job()));
         let said = script.open(Kind::Standard, rate, ANY_TARGET);
