@@ -1,6 +1,6 @@
 //! `getwork`, from its texts to a header's hash and back, with byte order code of the tests' own.
 
-use super::{Answer, Client, Setup, easy, soon, unix_now};
+use super::{Answer, Client, Setup, easy, found, publish_with_fee, rig, soon, unix_now};
 use crate::support::jobs::{JobMaker, owner, target};
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256d};
 use bitcoin::hex::{DisplayHex, FromHex};
@@ -110,7 +110,7 @@ fn reason(answer: &Answer) -> &str {
 async fn work_is_solved_and_each_answer_is_another() {
     let mut running = Setup::default().start();
     running.publish(easy(1));
-    let client = running.client();
+    let client = rig(&running);
     let answer = client.call("getwork", json!([])).await;
     assert_eq!((answer.status, &answer.body["id"]), (200, &json!("an id")));
     assert_eq!(answer.headers["x-long-polling"], "/lp");
@@ -182,7 +182,7 @@ async fn what_is_wrong_with_work_is_said() {
 async fn a_bitcoin_block_is_passed_on_whatever_the_answer_is() {
     let running = Setup::default().start();
     running.publish(easy(1));
-    let client = running.client();
+    let client = rig(&running);
     let work = get(&client).await;
     let block = |hash: U256| hash <= U256::from(0xffff) << 208 << 20;
     let solved = work.clone().mine(block);
@@ -193,7 +193,7 @@ async fn a_bitcoin_block_is_passed_on_whatever_the_answer_is() {
     running.publish(JobMaker { height: 900_002, prev_block: 0xb2, ..easy(2) });
     let late = work.with(VERSION, 0x3000_0000).mine(block);
     assert_eq!(reason(&submit(&client, &late).await), "stale-prevblk");
-    let found: Vec<[u8; 32]> = running.found().iter().map(|candidate| candidate.id.0).collect();
+    let found: Vec<[u8; 32]> = found(&running).iter().map(|candidate| candidate.id.0).collect();
     assert_eq!(found, [solved.hash(), solved.hash(), odd.hash(), late.hash()]);
     soon(running.stop()).await;
 }
@@ -231,7 +231,7 @@ async fn difficulty_is_as_the_password_says_or_follows_the_miner() {
 async fn the_operators_fee_is_taken_of_old_miners_too_and_they_are_told() {
     let fee = Fee::new(5_000, owner(9), None);
     let mut running = Setup { fee: Some(fee), ..Setup::default() }.start();
-    running.publish_with_fee(easy(1));
+    publish_with_fee(&running, easy(1));
     let client = Client::new(running.address, "rig", "d=0.00000001");
     let mut for_fee = 0;
     let mut answer = client.call("getwork", json!([])).await;
@@ -254,7 +254,7 @@ async fn the_operators_fee_is_taken_of_old_miners_too_and_they_are_told() {
         let poll = tokio::spawn(async move { asking.request("GET", "/lp", b"").await.expect("an answer") });
         get(&client).await;
         assert!(!poll.is_finished());
-        running.publish_with_fee(easy(id));
+        publish_with_fee(&running, easy(id));
         answer = soon(poll).await.expect("no panic");
     }
     assert!((9..=11).contains(&for_fee), "{for_fee} of 20");

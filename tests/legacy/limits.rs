@@ -2,7 +2,7 @@
 
 use super::getwork::{Work, get, submit};
 use super::template::{ask, template};
-use super::{Answer, Client, Setup, easy, soon};
+use super::{Answer, Client, Setup, easy, found, rig, soon};
 use commonwork::legacy::server::{Limits, bind};
 use commonwork::stratum::gate::Gate;
 use primitive_types::U256;
@@ -25,7 +25,7 @@ async fn who_asks_must_be_known() {
         // rig:x
         (Some("Basic cmlnOng="), "is no Bitcoin address"),
     ] {
-        let client = Client { login: login.map(str::to_owned), ..running.client() };
+        let client = Client { login: login.map(str::to_owned), ..rig(&running) };
         let answer = client.call("getwork", json!([])).await;
         assert_eq!(answer.status, 401, "{login:?}");
         assert_eq!(answer.headers["www-authenticate"], "Basic realm=\"commonwork\"");
@@ -42,7 +42,7 @@ async fn who_asks_must_be_known() {
 async fn bad_requests_are_answered_with_what_is_wrong() {
     let running = Setup::default().start();
     running.publish(easy(1));
-    let client = running.client();
+    let client = rig(&running);
     let call = |method: &str, params: Value| json!({"id": 7, "method": method, "params": params}).to_string();
     let digits = "0".repeat(256);
     for (body, status, says) in [
@@ -98,7 +98,7 @@ async fn bad_requests_are_answered_with_what_is_wrong() {
 async fn unknown_work_is_refused_by_its_name() {
     let running = Setup::default().start();
     running.publish(easy(1));
-    let client = running.client();
+    let client = rig(&running);
     template(&client).await;
     let header = "0".repeat(160);
     for params in
@@ -117,7 +117,7 @@ async fn unknown_work_is_refused_by_its_name() {
 async fn without_anything_to_mine_on_there_is_a_reason_and_a_block_counts_all_the_same() {
     let running = Setup::default().start();
     running.publish(easy(1));
-    let client = running.client();
+    let client = rig(&running);
     let solved = block(&client).await;
     running.open.send_replace(false);
     for answer in [
@@ -129,7 +129,7 @@ async fn without_anything_to_mine_on_there_is_a_reason_and_a_block_counts_all_th
         assert!(answer.error().contains("nothing to mine on"), "{answer:?}");
     }
     assert_eq!(submit(&client, &solved).await.result(), &Value::Bool(true));
-    assert_eq!(running.found().len(), 1);
+    assert_eq!(found(&running).len(), 1);
     running.open.send_replace(true);
     get(&client).await;
     soon(running.stop()).await;
@@ -139,7 +139,7 @@ async fn without_anything_to_mine_on_there_is_a_reason_and_a_block_counts_all_th
 async fn a_body_longer_than_any_block_is_refused_before_it_has_come() {
     let running = Setup::default().start();
     running.publish(easy(1));
-    let client = running.client();
+    let client = rig(&running);
     let mut stream = BufReader::new(soon(TcpStream::connect(running.address)).await.expect("a connection"));
     stream.write_all(&client.head("POST", "/", 9_000_000)).await.expect("written");
     let piece = vec![b' '; 100_000];
@@ -167,7 +167,7 @@ async fn who_is_slow_is_dropped() {
     let mut rest = Vec::new();
     soon(mute.read_to_end(&mut rest)).await.expect("the end");
     let mut half = BufReader::new(soon(TcpStream::connect(running.address)).await.expect("a connection"));
-    half.write_all(&running.client().head("POST", "/", 10)).await.expect("written");
+    half.write_all(&rig(&running).head("POST", "/", 10)).await.expect("written");
     half.write_all(b"{").await.expect("written");
     let answer = Answer::read(&mut half).await.expect("an answer");
     assert_eq!((answer.status, answer.headers["connection"].as_str()), (408, "close"));
@@ -180,7 +180,7 @@ async fn a_connection_has_its_time_and_serves_many_requests_in_it() {
     let limits = Limits { connection: Duration::from_millis(200), ..Limits::default() };
     let running = Setup { limits, ..Setup::default() }.start();
     running.publish(easy(1));
-    let client = running.client();
+    let client = rig(&running);
     let mut stream = BufReader::new(soon(TcpStream::connect(running.address)).await.expect("a connection"));
     let body = br#"{"id":1,"method":"getwork","params":[]}"#;
     let mut answers = 0;
@@ -215,7 +215,7 @@ async fn the_workers_of_one_address_are_bounded() {
 async fn shares_wait_for_a_busy_chain_and_none_is_lost() {
     let mut running = Setup { share_queue: 1, ..Setup::default() }.start();
     running.publish(easy(1));
-    let client = running.client();
+    let client = rig(&running);
     let mut asked = Vec::new();
     let mut wanted = Vec::new();
     for _ in 0..6 {
@@ -252,7 +252,7 @@ async fn a_trusted_proxy_says_for_whom_it_asks() {
     let gate = Gate::new(&["127.0.0.0/8".parse().expect("a network")]);
     let running = Setup { gate, ..Setup::default() }.start();
     running.publish(easy(1));
-    let client = running.client();
+    let client = rig(&running);
     let body = br#"{"id":1,"method":"getwork","params":[]}"#;
     let request = [&client.head("POST", "/", body.len()), &body[..]].concat();
     for header in ["PROXY TCP4 192.0.2.7 10.0.0.1 56324 9332\r\n", ""] {
@@ -273,13 +273,13 @@ async fn a_trusted_proxy_says_for_whom_it_asks() {
 async fn a_bitcoin_block_counts_though_the_miner_hangs_up_at_once() {
     let running = Setup::default().start();
     running.publish(easy(1));
-    let client = running.client();
+    let client = rig(&running);
     let body = json!({"id": 1, "method": "getwork", "params": [block(&client).await.data()]}).to_string();
     let mut stream = soon(TcpStream::connect(running.address)).await.expect("a connection");
     let request = [&client.head("POST", "/", body.len()), body.as_bytes()].concat();
     stream.write_all(&request).await.expect("written");
     drop(stream);
-    while running.found().is_empty() {
+    while found(&running).is_empty() {
         tokio::task::yield_now().await;
     }
     soon(running.stop()).await;

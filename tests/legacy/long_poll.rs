@@ -2,7 +2,7 @@
 
 use super::getwork::{PREV_BLOCK, Work, get};
 use super::template::{ask, template};
-use super::{Setup, easy, soon, unix_now};
+use super::{Setup, easy, rig, soon, unix_now};
 use crate::support::jobs::JobMaker;
 use commonwork::legacy::server::Limits;
 use serde_json::json;
@@ -21,7 +21,7 @@ fn is_on(work: &Work, n: u8) -> bool {
 async fn it_is_answered_when_there_is_another_job_and_not_before() {
     let running = Setup::default().start();
     running.publish(nth(0));
-    let client = running.client();
+    let client = rig(&running);
     for (n, method) in [(1, "GET"), (2, "POST")] {
         get(&client).await;
         let asking = client.clone();
@@ -47,7 +47,7 @@ async fn it_is_answered_when_there_is_another_job_and_not_before() {
 #[tokio::test]
 async fn the_first_job_is_waited_for() {
     let running = Setup::default().start();
-    let client = running.client();
+    let client = rig(&running);
     let asking = tokio::spawn(async move { client.call("getwork", json!([])).await });
     while running.sessions.count() == 0 {
         tokio::task::yield_now().await;
@@ -59,7 +59,7 @@ async fn the_first_job_is_waited_for() {
 
     let limits = Limits { first_job: Duration::from_millis(10), ..Limits::default() };
     let running = Setup { limits, ..Setup::default() }.start();
-    let answer = running.client().call("getwork", json!([])).await;
+    let answer = rig(&running).call("getwork", json!([])).await;
     assert_eq!((answer.status, answer.headers["retry-after"].as_str()), (503, "5"));
     assert!(answer.error().contains("nothing to mine on"));
     soon(running.stop()).await;
@@ -70,7 +70,7 @@ async fn nobody_waits_for_ever() {
     let limits = Limits { long_poll: Duration::from_millis(30), ..Limits::default() };
     let running = Setup { limits, ..Setup::default() }.start();
     running.publish(nth(0));
-    let client = running.client();
+    let client = rig(&running);
     let first = get(&client).await;
     let answer = client.request("GET", "/lp", b"").await.expect("an answer");
     let again = Work::read(answer.result());
@@ -80,7 +80,7 @@ async fn nobody_waits_for_ever() {
     // More of them than one worker may have are not held.
     let running = Setup::default().start();
     running.publish(nth(0));
-    let client = running.client();
+    let client = rig(&running);
     get(&client).await;
     let ask = |_| {
         let client = client.clone();
@@ -106,7 +106,7 @@ async fn nobody_waits_for_ever() {
 async fn a_template_is_waited_for_by_the_id_of_the_one_before() {
     let running = Setup::default().start();
     running.publish(nth(0));
-    let client = running.client();
+    let client = rig(&running);
     let first = template(&client).await;
     let id = first["longpollid"].clone();
     assert_eq!(template(&client).await["longpollid"], id, "no news yet");
@@ -129,7 +129,7 @@ async fn a_template_is_waited_for_by_the_id_of_the_one_before() {
 async fn those_who_wait_are_told_when_there_is_no_work_and_at_the_end() {
     let running = Setup::default().start();
     running.publish(nth(0));
-    let client = running.client();
+    let client = rig(&running);
     for stops in [false, true] {
         get(&client).await;
         let asking = client.clone();

@@ -7,15 +7,13 @@ mod node;
 mod template;
 
 use crate::support::jobs::{JobMaker, owner, target};
+use crate::support::server::{Running, World, soon, unix_now};
 use commonwork::legacy::server::{self, Limits, Server};
 use commonwork::stratum::device::PayoutClasses;
 use commonwork::stratum::gate::Gate;
 use commonwork::stratum::session::SessionConfig;
-use commonwork::stratum::sessions::Sessions;
 use commonwork::work::fee::Fee;
-use commonwork::work::job::{Candidate, Job, JobIds};
-use commonwork::work::outbox::{BlockSink, Outbox};
-use commonwork::work::source::WorkSource;
+use commonwork::work::job::{Candidate, JobIds};
 use serde_json::{Value, json};
 use sharechain::owner::Owner;
 use sharechain::params::Network;
@@ -23,45 +21,9 @@ use sharechain::target::Target;
 use sharechain::verify::Targets;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-
-/// Long enough that only a fault takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for something that must happen.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.expect("it happens within a minute")
-}
-
-fn unix_now() -> u32 {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    u32::try_from(seconds).expect("before 2106")
-}
-
-/// One series of jobs, whoever asks.
-struct TestSource(watch::Sender<Option<Arc<Job>>>);
-
-impl WorkSource for TestSource {
-    fn subscribe(&self, _: Owner, _: u16) -> Option<watch::Receiver<Option<Arc<Job>>>> {
-        Some(self.0.subscribe())
-    }
-}
-
-#[derive(Default)]
-struct Blocks(Mutex<Vec<Candidate>>);
-
-impl BlockSink for Blocks {
-    fn bitcoin_block(&self, candidate: &Candidate) {
-        self.0.lock().expect("no panic").push(candidate.clone());
-    }
-}
 
 /// How a server is to be.
 struct Setup {
@@ -84,74 +46,46 @@ impl Default for Setup {
     }
 }
 
-/// A server at work.
-struct Running {
-    address: SocketAddr,
-    work: Arc<TestSource>,
-    blocks: Arc<Blocks>,
-    shares: mpsc::Receiver<Candidate>,
-    open: watch::Sender<bool>,
-    sessions: Sessions,
-    shutdown: CancellationToken,
-    task: JoinHandle<()>,
-}
-
 impl Setup {
     fn start(self) -> Running {
         let listener = server::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let work = Arc::new(TestSource(watch::channel(None).0));
-        let blocks = Arc::new(Blocks::default());
-        let (share_sender, shares) = mpsc::channel(self.share_queue);
-        let (open, is_open) = watch::channel(true);
-        let sessions = Sessions::new(0xfffe_0000, 2_000);
         let ids = Arc::new(JobIds::starting_at(0x8000_0000));
         let classes = PayoutClasses::new(&[11, 38, 145, 360], []);
-        let server = Server {
-            config: Arc::new(SessionConfig {
-                default_owner: self.default_owner,
-                fee: self.fee,
-                ..SessionConfig::new(Network::Regtest, classes, ids)
-            }),
-            work: Arc::<TestSource>::clone(&work),
-            outbox: Outbox { blocks: Arc::<Blocks>::clone(&blocks), shares: share_sender },
-            open: is_open,
-            sessions: sessions.clone(),
-            gate: self.gate,
-            limits: self.limits,
+        let config = SessionConfig {
+            default_owner: self.default_owner,
+            fee: self.fee,
+            ..SessionConfig::new(Network::Regtest, classes, ids)
         };
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(server.run(vec![listener], shutdown.clone()));
-        Running { address, work, blocks, shares, open, sessions, shutdown, task }
+        let world = World { share_queue: self.share_queue, most_sessions: 2_000, ..World::default() };
+        world.start(address, |given| {
+            let server = Server {
+                config: Arc::new(config),
+                work: given.work,
+                outbox: given.outbox,
+                open: given.open,
+                sessions: given.sessions,
+                gate: self.gate,
+                limits: self.limits,
+            };
+            server.run(vec![listener], given.shutdown)
+        })
     }
 }
 
-impl Running {
-    fn publish(&self, job: JobMaker) {
-        self.work.0.send_replace(Some(Arc::new(JobMaker { time: unix_now(), ..job }.job())));
-    }
+/// A job that the operator's fee has a form of, for the owner 9.
+fn publish_with_fee(running: &Running, job: JobMaker) {
+    let job = JobMaker { time: unix_now(), ..job };
+    let for_fee = JobMaker { id: job.id + 0x1000, owner: owner(9), ..job.clone() };
+    running.publish_as_is(job.job().with_fee(Arc::new(for_fee.job())));
+}
 
-    /// A job that the operator's fee has a form of, for the owner 9.
-    fn publish_with_fee(&self, job: JobMaker) {
-        let job = JobMaker { time: unix_now(), ..job };
-        let for_fee = JobMaker { id: job.id + 0x1000, owner: owner(9), ..job.clone() };
-        self.work.0.send_replace(Some(Arc::new(job.job().with_fee(Arc::new(for_fee.job())))));
-    }
+fn rig(running: &Running) -> Client {
+    Client::new(running.address, "rig", "x")
+}
 
-    fn client(&self) -> Client {
-        Client::new(self.address, "rig", "x")
-    }
-
-    fn found(&self) -> Vec<Candidate> {
-        self.blocks.0.lock().expect("no panic").clone()
-    }
-
-    /// Ends the server, and with it everything that waits for its shares.
-    async fn stop(self) -> mpsc::Receiver<Candidate> {
-        self.shutdown.cancel();
-        soon(self.task).await.expect("no panic");
-        self.shares
-    }
+fn found(running: &Running) -> Vec<Candidate> {
+    running.blocks.0.lock().expect("no panic").clone()
 }
 
 /// Every hash is a share; one of 256 makes a share block, one of 4,096 a Bitcoin block.

@@ -1,6 +1,6 @@
 //! `getblocktemplate` and `submitblock`: a block put together from the texts alone, with the `bitcoin` crate's own types.
 
-use super::{Answer, Client, Setup, easy, soon, unix_now};
+use super::{Answer, Client, Setup, easy, found, rig, soon, unix_now};
 use crate::support::jobs::{JobMaker, target as at_difficulty};
 use bitcoin::block::{Header, Version};
 use bitcoin::consensus::encode::{deserialize_hex, serialize, serialize_hex};
@@ -120,7 +120,7 @@ fn plain(id: u32) -> JobMaker {
 async fn a_template_says_what_is_true_and_its_shares_count_in_every_form() {
     let mut running = Setup::default().start();
     running.publish(plain(1));
-    let client = running.client();
+    let client = rig(&running);
     let shown = template(&client).await;
     assert_eq!(shown["mutable"], json!(["time", "version/force", "submit/coinbase", "submit/truncate"]));
     assert_eq!(
@@ -163,7 +163,7 @@ async fn a_template_says_what_is_true_and_its_shares_count_in_every_form() {
 async fn the_miners_part_of_the_coinbase_is_where_the_template_says() {
     let mut running = Setup::default().start();
     running.publish(plain(1));
-    let client = running.client();
+    let client = rig(&running);
     let shown = template(&client).await;
     let goal = target(&shown, "target");
     let place = &shown["extranonce"];
@@ -201,7 +201,7 @@ async fn what_is_wrong_with_a_block_is_said_before_it_is_mined_and_after() {
     let running = Setup::default().start();
     let targets = Targets { network: Target::MIN, block: Target::MIN, share: at_difficulty(-24) };
     running.publish(JobMaker { targets, ..plain(1) });
-    let client = running.client();
+    let client = rig(&running);
     let shown = template(&client).await;
     let goal = target(&shown, "target");
     let made = Made::from(&shown);
@@ -253,13 +253,13 @@ async fn what_is_wrong_with_a_block_is_said_before_it_is_mined_and_after() {
 async fn a_bitcoin_block_is_passed_on_though_it_is_late() {
     let running = Setup::default().start();
     running.publish(plain(1));
-    let client = running.client();
+    let client = rig(&running);
     let shown = template(&client).await;
     let network = target(&shown, "fulltarget");
     let solved = Made::from(&shown).mine(|hash| hash <= network);
     running.publish(JobMaker { height: 900_002, prev_block: 0xb2, ..plain(2) });
     assert_eq!(word(&submit(&client, json!([solved.short(), solved.id()])).await), "stale-prevblk");
-    let found = running.found();
-    assert_eq!(found.iter().map(|candidate| candidate.id.0).collect::<Vec<_>>(), [solved.hash()]);
+    let passed_on = found(&running);
+    assert_eq!(passed_on.iter().map(|candidate| candidate.id.0).collect::<Vec<_>>(), [solved.hash()]);
     soon(running.stop()).await;
 }

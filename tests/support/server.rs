@@ -127,7 +127,12 @@ impl World {
 impl Running {
     /// A new job for everybody, of this time.
     pub(crate) fn publish(&self, job: JobMaker) -> Arc<Job> {
-        let job = Arc::new(JobMaker { time: unix_now(), ..job }.job());
+        self.publish_as_is(JobMaker { time: unix_now(), ..job }.job())
+    }
+
+    /// The same, of its own time.
+    pub(crate) fn publish_as_is(&self, job: Job) -> Arc<Job> {
+        let job = Arc::new(job);
         self.work.everybody.send_replace(Some(Arc::clone(&job)));
         job
     }
