@@ -4,7 +4,7 @@ use bitcoin::hashes::Hash;
 use bitcoin::{CompactTarget, Txid, Wtxid};
 use commonwork::bitcoin::{Template, TemplateTx};
 use commonwork::work::job::JobIds;
-use commonwork::work::maker::{Hashed, JobMaker, Round};
+use commonwork::work::maker::{Aim, Hashed, JobMaker, PoolAim, Round};
 use commonwork::work::series::SeriesKey;
 use divan::Bencher;
 use sharechain::units::BitcoinHeight;
@@ -55,16 +55,21 @@ fn template_to_notify_for_1000_connections(bencher: Bencher<'_, '_>) {
     }
     rig.bitcoin_block();
     let template = template(&rig, 3_000);
-    let draft = rig.draft();
+    let (draft, params) = (rig.draft(), rig.chain.params().clone());
+    let aim = Arc::new(PoolAim {
+        chain: params.chain_id(),
+        params: Arc::new(params),
+        share_target: draft.easiest_share_target,
+        draft,
+    });
     let ids = Arc::new(JobIds::starting_at(1));
-    let mut maker = JobMaker::new(rig.chain.params().clone(), ids.clone(), [7; 4]);
+    let mut maker = JobMaker::new(ids.clone(), [7; 4]);
     let mut buffers: Vec<_> = (0..1_000).map(|_| Vec::with_capacity(8_192)).collect();
     bencher.bench_local(|| {
         let round = Round {
             hashed: Hashed::new(template.clone()),
             header: rig.header(),
-            share_target: draft.easiest_share_target,
-            draft: draft.clone(),
+            aim: Aim::Pool(aim.clone()),
             clean: true,
         };
         let key = SeriesKey { owner: rig::owner(1), class: 11 };

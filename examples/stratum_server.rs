@@ -18,7 +18,7 @@ use commonwork::stratum::gate::Gate;
 use commonwork::stratum::server::{Limits, Port, Server};
 use commonwork::stratum::session::SessionConfig;
 use commonwork::stratum::sessions::Sessions;
-use commonwork::work::job::{Candidate, Job, JobIds, JobParts};
+use commonwork::work::job::{Candidate, Job, JobIds, JobParts, Purpose};
 use commonwork::work::outbox::{BlockSink, Outbox};
 use commonwork::work::source::WorkSource;
 use jobs::JobMaker;
@@ -128,15 +128,11 @@ fn job(args: &Args, template: &Arc<Template>, id: u32) -> Arc<Job> {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let targets = Targets { network: Target::MIN, block: Target::MIN, share: Target::MAX };
     let time = u32::try_from(unix).unwrap_or(u32::MAX);
-    let parts = JobMaker { id, time, outputs: args.outputs, targets, ..JobMaker::default() }.parts();
-    let mut commitment = parts.commitment.clone();
-    commitment.witness_commitment = template.witness_commitment();
-    let parts = JobParts {
-        branch: template.merkle_branch().into(),
-        template: Arc::clone(template),
-        commitment,
-        ..parts
-    };
+    let mut parts = JobMaker { id, time, outputs: args.outputs, targets, ..JobMaker::default() }.parts();
+    if let Purpose::Pool { commitment, .. } = &mut parts.purpose {
+        commitment.witness_commitment = template.witness_commitment();
+    }
+    let parts = JobParts { branch: template.merkle_branch().into(), template: Arc::clone(template), ..parts };
     Arc::new(Job::new(parts).expect("good parts"))
 }
 

@@ -21,10 +21,12 @@
 //! | `peers-headers` | Bitcoin headers of peers | bitcoind |
 //! | `api` | requests on loopback | questions to the chain |
 //!
-//! Whichever task ends first ends the node.
+//! Whichever task ends first ends the node. A node that mines solo (`solo`) has of these `bitcoin`, `builder`, the
+//! miners' servers, `found`, `doors` and `api`.
 
 mod miners;
 mod network;
+mod solo;
 mod tasks;
 mod tls;
 mod upstreams;
@@ -44,6 +46,7 @@ use crate::store::{OpenStore, SledStore, StoreError};
 use crate::stratum_v2::authority::Authority;
 use crate::work::builder::{Builder, Pace};
 use crate::work::finder::Finder;
+use crate::work::ground::{Ground, Pool};
 use crate::work::headers::HeaderFeed;
 use crate::work::job::JobIds;
 use crate::work::outbox::Outbox;
@@ -108,11 +111,14 @@ pub struct NodeOptions {
 
 /// Runs a node until `shutdown` is cancelled or something essential ends.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let upstreams = upstreams(&config)?;
     miners::make_room();
+    let (upstreams, options) = (upstreams(&config)?, NodeOptions::default());
+    if config.solo {
+        return solo::run(&config, upstreams, options, shutdown).await;
+    }
     let node = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
-        node = Node::start(&config, upstreams, NodeOptions::default()) => node?,
+        node = Node::start(&config, upstreams, options) => node?,
     };
     node.run(shutdown).await
 }
@@ -173,6 +179,7 @@ impl Node {
         let (open_sender, open) = watch::channel(neighbours.footing.borrow().ready);
         let fee = miners::fee(config);
         let service = Service {
+            solo: false,
             classes: params.classes.clone(),
             ids: ids.clone(),
             fee: fee.clone(),
@@ -185,15 +192,11 @@ impl Node {
         let (stratum, stratum_v2) = (servers.port.stratum.clone(), servers.port.stratum_v2.clone());
         let legacy = servers.port.legacy.clone();
         let api_address = api.local_addr()?;
-        let announced = api::announce(&config.place.data_dir, api_address)
-            .context("the interface's address cannot be written into the data folder")?;
+        let announced = announce(config, api_address)?;
         let builder = Builder {
-            params,
-            chain: chain.clone(),
+            ground: Ground::Pool(Box::new(Pool::new(params, chain.clone(), headers.clone(), count))),
             templates: bitcoin.templates(),
-            headers: headers.clone(),
             series,
-            found: count,
             ids,
             salt: random_u32()?.to_le_bytes(),
             pace: options.pace,
@@ -209,7 +212,7 @@ impl Node {
             Doors { health: bitcoin.health(), footing: neighbours.footing.clone(), open: open_sender };
         tasks.spawn_until_stop("doors", doors.keep());
         servers.spawn(&tasks);
-        tasks.spawn("api", api::serve(api, Arc::new(chain.clone()), ports, tasks.stop.child_token()));
+        tasks.spawn("api", api::serve(api, Some(Arc::new(chain.clone())), ports, tasks.stop.child_token()));
         unless_started.0.disarm();
         unless_started.1.disarm();
         Ok(Self {
@@ -249,11 +252,7 @@ impl Node {
 
     /// Runs until `shutdown` is cancelled or something essential ends; then stops in order: miners, jobs, chain, bitcoind.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        tokio::select! {
-            () = shutdown.cancelled() => info!("stopping"),
-            () = self.tasks.stop.cancelled() => {}
-        }
-        self.tasks.end().await;
+        self.tasks.run(&shutdown).await;
         // Only now has everything that was found been handed to the chain.
         self.chain.stop().await;
         self.bitcoin_stop.cancel();
@@ -265,18 +264,28 @@ impl Node {
             Ok(result) => result.context("the share chain's store failed, so the node stopped")?,
             Err(_) => return Err(anyhow!("BUG: the chain's thread panicked; the log says where")),
         }
-        if shutdown.is_cancelled() {
-            Ok(())
-        } else {
-            Err(anyhow!("an essential task ended; the log says which"))
-        }
+        ended_by(&shutdown)
     }
+}
+
+/// What a run comes to that ended in order.
+fn ended_by(shutdown: &CancellationToken) -> anyhow::Result<()> {
+    if shutdown.is_cancelled() { Ok(()) } else { Err(anyhow!("an essential task ended; the log says which")) }
+}
+
+fn make_data_dir(config: &Config) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&config.place.data_dir)
+        .with_context(|| format!("the data folder {} cannot be made", config.place.data_dir.display()))
+}
+
+fn announce(config: &Config, address: SocketAddr) -> anyhow::Result<api::Announced> {
+    api::announce(&config.place.data_dir, address)
+        .context("the interface's address cannot be written into the data folder")
 }
 
 fn open_store(config: &Config) -> anyhow::Result<SledStore> {
     let path = config.place.store_dir();
-    std::fs::create_dir_all(&config.place.data_dir)
-        .with_context(|| format!("the data folder {} cannot be made", config.place.data_dir.display()))?;
+    make_data_dir(config)?;
     let opened = OpenStore {
         path: &path,
         params: &config.place.params,

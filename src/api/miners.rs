@@ -30,6 +30,8 @@ pub struct MinersPort {
     pub count: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Whether they are let in.
     pub serving: watch::Receiver<bool>,
+    /// Whether a Bitcoin block pays its finder alone.
+    pub solo: bool,
     /// The operator's fee, if there is one.
     pub fee: Option<FeeForm>,
 }
@@ -54,6 +56,7 @@ pub(super) fn miners() -> MethodRouter<Shared> {
             stratum_v2: port.stratum_v2.clone(),
             legacy: port.legacy.clone(),
             authority: port.authority.clone(),
+            solo: port.solo,
             fee: port.fee.clone(),
         })
         .into_response()

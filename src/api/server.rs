@@ -55,10 +55,10 @@ pub struct Ports {
 
 /// Serves until the token is cancelled; then connections get a moment to end.
 ///
-/// The listener must be bound to loopback.
+/// The listener must be bound to loopback. A node that mines solo has no chain to ask.
 pub async fn serve(
     listener: TcpListener,
-    source: Arc<dyn ChainSource>,
+    source: Option<Arc<dyn ChainSource>>,
     ports: Ports,
     stop: CancellationToken,
 ) {
@@ -121,25 +121,44 @@ pub(super) struct Shared {
     pub(super) network: Option<NetworkPort>,
     /// None for a node without miners.
     pub(super) miners: Option<MinersPort>,
+}
+
+/// What requests about the chain are answered from.
+#[derive(Clone)]
+struct Chain {
     source: Arc<dyn ChainSource>,
     questions: Arc<Semaphore>,
 }
 
-fn router(source: Arc<dyn ChainSource>, Ports { network, miners }: Ports) -> Router {
-    let shared = Shared { network, miners, source, questions: Arc::new(Semaphore::new(MAX_QUESTIONS)) };
+fn router(source: Option<Arc<dyn ChainSource>>, Ports { network, miners }: Ports) -> Router {
+    let chain = match source {
+        Some(source) => Router::new()
+            .route("/v1/tip", get(tip))
+            .route("/v1/blocks", get(blocks))
+            .route("/v1/shares/{id}", get(show))
+            .route("/v1/payouts", get(payouts))
+            .route("/v1/export", get(export))
+            .with_state(Chain { source, questions: Arc::new(Semaphore::new(MAX_QUESTIONS)) }),
+        None => ["/v1/tip", "/v1/blocks", "/v1/shares/{id}", "/v1/payouts", "/v1/export"]
+            .into_iter()
+            .fold(Router::new(), |router, path| router.route(path, get(no_chain))),
+    };
     Router::new()
-        .route("/v1/tip", get(tip))
-        .route("/v1/blocks", get(blocks))
-        .route("/v1/shares/{id}", get(show))
-        .route("/v1/payouts", get(payouts))
-        .route("/v1/export", get(export))
         .route("/v1/miners", miners::miners())
         .route("/v1/peers", network::peers())
         .route("/v1/bans", network::bans())
         .route("/v1/bans/lift", network::lift())
+        .with_state(Shared { network, miners })
+        .merge(chain)
         .fallback(|| async { fault(StatusCode::NOT_FOUND, "there is nothing at this address") })
         .layer(middleware::from_fn(only_for_this_machine))
-        .with_state(shared)
+}
+
+async fn no_chain() -> Response {
+    fault(
+        StatusCode::NOT_FOUND,
+        "this node mines solo: there is no share chain, and a Bitcoin block pays its finder alone",
+    )
 }
 
 async fn only_for_this_machine(headers: HeaderMap, request: Request, next: Next) -> Response {
@@ -164,8 +183,8 @@ fn names_loopback(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost")
 }
 
-async fn tip(State(shared): State<Shared>) -> Response {
-    answer(&shared, read::tip(shared.source.as_ref())).await
+async fn tip(State(chain): State<Chain>) -> Response {
+    answer(&chain, read::tip(chain.source.as_ref())).await
 }
 
 #[derive(Deserialize)]
@@ -174,13 +193,13 @@ struct BlocksQuery {
     count: u32,
 }
 
-async fn blocks(State(shared): State<Shared>, Query(query): Query<BlocksQuery>) -> Response {
-    answer(&shared, read::blocks(shared.source.as_ref(), query.from, query.count)).await
+async fn blocks(State(chain): State<Chain>, Query(query): Query<BlocksQuery>) -> Response {
+    answer(&chain, read::blocks(chain.source.as_ref(), query.from, query.count)).await
 }
 
-async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+async fn show(State(chain): State<Chain>, Path(id): Path<String>) -> Response {
     match id.parse::<ShareId>() {
-        Ok(id) => answer(&shared, read::show(shared.source.as_ref(), id)).await,
+        Ok(id) => answer(&chain, read::show(chain.source.as_ref(), id)).await,
         Err(error) => fault(StatusCode::BAD_REQUEST, &error.to_string()),
     }
 }
@@ -191,29 +210,26 @@ struct PayoutsQuery {
     class: Option<u16>,
 }
 
-async fn payouts(State(shared): State<Shared>, Query(query): Query<PayoutsQuery>) -> Response {
-    let source = shared.source.as_ref();
+async fn payouts(State(chain): State<Chain>, Query(query): Query<PayoutsQuery>) -> Response {
+    let source = chain.source.as_ref();
     match query.share.map(|id| id.parse::<ShareId>()) {
-        Some(Ok(id)) => answer(&shared, read::payouts_of_share(source, id)).await,
+        Some(Ok(id)) => answer(&chain, read::payouts_of_share(source, id)).await,
         Some(Err(error)) => fault(StatusCode::BAD_REQUEST, &error.to_string()),
-        None => answer(&shared, read::payouts_now(source, query.class)).await,
+        None => answer(&chain, read::payouts_now(source, query.class)).await,
     }
 }
 
-async fn answer<T: Serialize>(
-    shared: &Shared,
-    answer: impl Future<Output = Result<T, ReadError>>,
-) -> Response {
-    let Ok(_permit) = shared.questions.try_acquire() else { return busy() };
+async fn answer<T: Serialize>(chain: &Chain, answer: impl Future<Output = Result<T, ReadError>>) -> Response {
+    let Ok(_permit) = chain.questions.try_acquire() else { return busy() };
     match answer.await {
         Ok(form) => Json(form).into_response(),
         Err(error) => refuse(&error),
     }
 }
 
-async fn export(State(shared): State<Shared>) -> Response {
-    let Ok(permit) = shared.questions.clone().try_acquire_owned() else { return busy() };
-    let mut exporter = match Exporter::start(shared.source.clone()).await {
+async fn export(State(chain): State<Chain>) -> Response {
+    let Ok(permit) = chain.questions.clone().try_acquire_owned() else { return busy() };
+    let mut exporter = match Exporter::start(chain.source.clone()).await {
         Ok(exporter) => exporter,
         Err(error) => return refuse(&error),
     };

@@ -129,6 +129,7 @@ fn config(args: &DemoArgs, params: ChainParams, data_dir: PathBuf) -> Config {
         payout_class: Default::default(),
         fee: None,
         api: any,
+        solo: false,
         p2p: None,
         move_corrupt_store_aside: false,
     }

@@ -38,7 +38,8 @@ pub enum StatusError {
 #[derive(Debug, Serialize)]
 struct Status {
     interface: SocketAddr,
-    chain: TipForm,
+    /// None where the node mines solo.
+    chain: Option<TipForm>,
     miners: MinersForm,
 }
 
@@ -46,7 +47,9 @@ struct Status {
 pub async fn run(place: &Place, args: &StatusArgs) -> Result<Outcome, StatusError> {
     let interface = api::find(&place.data_dir).ok_or_else(|| StatusError::NoNode(place.data_dir.clone()))?;
     let client = Client::new(interface);
-    let status = Status { interface, chain: client.tip().await?, miners: client.miners().await? };
+    let miners = client.miners().await?;
+    let chain = if miners.solo { None } else { Some(client.tip().await?) };
+    let status = Status { interface, chain, miners };
     if args.json {
         print_json(&status)?
     } else {
@@ -56,15 +59,21 @@ pub async fn run(place: &Place, args: &StatusArgs) -> Result<Outcome, StatusErro
 }
 
 fn text(Status { interface, chain, miners }: &Status) -> String {
-    let height = chain.tip.as_ref().map_or(0, |tip| tip.height);
-    let bitcoin = &chain.bitcoin;
+    let mut text = match chain {
+        Some(chain) => {
+            let height = chain.tip.as_ref().map_or(0, |tip| tip.height);
+            let bitcoin = &chain.bitcoin;
+            format!(
+                "chain        {} on {}, height {height}\nbitcoin      height {}, {}\n",
+                chain.name, chain.network, bitcoin.height, bitcoin.hash.0
+            )
+        }
+        None => {
+            "mode         SOLO: nothing is shared, and only a Bitcoin block pays, its finder alone\n".into()
+        }
+    };
     let served = if miners.serving { "served" } else { "not let in now" };
-    let mut text = format!(
-        "chain        {} on {}, height {height}\n\
-         bitcoin      height {}, {}\n\
-         miners       {}, {served}\n",
-        chain.name, chain.network, bitcoin.height, bitcoin.hash.0, miners.count
-    );
+    text += &format!("miners       {}, {served}\n", miners.count);
     for address in &miners.stratum {
         text += &format!("Stratum      stratum+tcp://{address}\n");
     }
@@ -122,9 +131,10 @@ mod tests {
             stratum_v2: vec![port],
             legacy: vec![port],
             authority: Some("9bX".into()),
+            solo: false,
             fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
         };
-        let mut status = Status { interface: port, chain, miners };
+        let mut status = Status { interface: port, chain: Some(chain), miners };
         let shown = text(&status);
         for wanted in [
             "main on main, height 0\n",
@@ -156,5 +166,8 @@ mod tests {
         for unwanted in ["TLS", "certificate", "authority", "V2", "getwork", "fee"] {
             assert!(!shown.contains(unwanted), "{unwanted:?} is in:\n{shown}");
         }
+        let miners = MinersForm { solo: true, ..status.miners };
+        let shown = text(&Status { chain: None, miners, ..status });
+        assert!(shown.starts_with("mode         SOLO: ") && !shown.contains("chain  "), "{shown}");
     }
 }

@@ -108,7 +108,10 @@ pub struct NodeArgs {
     /// Help nodes that nobody can reach to be reached; for nodes with a public address
     #[arg(long, env = "COMMONWORK_RELAY")]
     pub relay: bool,
-    /// No network between nodes at all: mine alone
+    /// Mine solo: no share chain, no other nodes; a Bitcoin block pays its finder all, and nothing else pays anything
+    #[arg(long, env = "COMMONWORK_SOLO")]
+    pub solo: bool,
+    /// No network between nodes at all: a share chain of this node alone
     #[arg(long, env = "COMMONWORK_OFFLINE")]
     pub offline: bool,
     /// Move a corrupt store aside and begin a new one, which then has to be synced again

@@ -65,6 +65,11 @@ pub enum ConfigError {
     /// Alone, and with others.
     #[error("--offline means no network between nodes; leave it out, or leave out --listen and --peer")]
     OfflineWithPeers,
+    /// For one's own, and with others.
+    #[error(
+        "--solo means no share chain and no other nodes; leave it out to share, or leave out --listen and --peer"
+    )]
+    SoloWithPeers,
     /// No address at which others could reach this node.
     #[error(
         "--external {0}: others reach this node at one address and port, so give that, like 192.0.2.1:3338"

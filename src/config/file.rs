@@ -26,7 +26,7 @@
 //! | `peer` | node to connect to, or a list of them |
 //! | `no-mdns` | `true` or `false` |
 //! | `max-inbound`, `outbound` | numbers of connections |
-//! | `relay`, `offline` | `true` or `false` |
+//! | `relay`, `offline`, `solo` | `true` or `false` |
 //! | `log-format` | `"human"` or `"json"` |
 //! | `move-corrupt-store-aside` | `true` or `false` |
 //!
@@ -103,6 +103,8 @@ pub struct FileConfig {
     pub outbound: Option<u8>,
     /// Whether to be a relay.
     pub relay: Option<bool>,
+    /// Whether to mine solo.
+    pub solo: Option<bool>,
     /// Whether there is no network between nodes.
     pub offline: Option<bool>,
     /// How log lines look.

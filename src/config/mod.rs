@@ -116,6 +116,8 @@ pub struct Config {
     pub fee: Option<FeeConfig>,
     /// Where the node's interface listens: on loopback.
     pub api: SocketAddr,
+    /// Whether to mine solo: without a share chain, for the finder of each Bitcoin block alone.
+    pub solo: bool,
     /// The network between nodes; none for a node that mines alone.
     pub p2p: Option<PeerConfig>,
     /// Whether a corrupt store is moved aside.
@@ -127,6 +129,10 @@ impl Config {
     pub fn new(place: &PlaceArgs, node: &NodeArgs, file: &FileConfig) -> Result<Self, ConfigError> {
         let place = Place::new(place, file)?;
         let network = place.network();
+        let solo = node.solo || file.solo == Some(true);
+        if solo && (!node.listen.is_empty() || !node.peer.is_empty()) {
+            return Err(ConfigError::SoloWithPeers);
+        }
         let address = node.address.as_ref().or(file.address.as_ref());
         let address =
             address.map(|text| parse_owner(text, network)).transpose().map_err(ConfigError::Address)?;
@@ -141,7 +147,8 @@ impl Config {
             fee: fee::resolve(node, file, address, network)?,
             payout_class: file.payout_class.clone(),
             api: api(node, file)?,
-            p2p: peers::resolve(node, file, network)?,
+            solo,
+            p2p: if solo { None } else { peers::resolve(node, file, network)? },
             move_corrupt_store_aside: node.move_corrupt_store_aside
                 || file.move_corrupt_store_aside.unwrap_or(false),
             place,

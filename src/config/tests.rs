@@ -247,3 +247,24 @@ fn a_node_may_mine_alone() {
     assert!(error("--offline --peer a:1", "").contains("leave out --listen and --peer"));
     assert!(error("--external 0.0.0.0:1", "").contains("--external 0.0.0.0:1"));
 }
+
+#[test]
+fn solo_and_a_fee_come_from_line_or_file_and_solo_has_no_peers() {
+    let plain = config("", "").expect("right");
+    assert!(!plain.solo && plain.p2p.is_some() && plain.fee.is_none());
+    for (line, file) in [("--solo", ""), ("", "solo = true"), ("--solo", "peer = 'a:1'")] {
+        let solo = config(line, file).expect("right");
+        assert!(solo.solo && solo.p2p.is_none(), "{line} {file}");
+    }
+    for (line, file) in
+        [("--solo --peer a:1", ""), ("--solo --listen 0.0.0.0", ""), ("--peer a:1", "solo = true")]
+    {
+        assert!(error(line, file).contains("--solo means no share chain"), "{line} {file}");
+    }
+    let address = "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq";
+    let with_fee = config("--fee 1.5%", &format!("fee = '0.5%'\nfee-address = '{address}'")).expect("right");
+    let fee = with_fee.fee.expect("a fee");
+    assert_eq!((fee.rate.per_10_000(), with_fee.address), (150, None));
+    assert_eq!(address_of(&fee.owner, Network::Main), address);
+    assert!(error("--fee 1%", "").contains("--fee-address ADDR"));
+}

@@ -156,10 +156,7 @@ fn form(Work { served, news, extranonce, .. }: &Work, now: Now) -> TemplateForm<
         weightlimit: template.weight_limit,
         bits: format!("{:08x}", header.bits.to_consensus()),
         height: template.height.0,
-        default_witness_commitment: format!(
-            "6a24aa21a9ed{}",
-            job.commitment().witness_commitment.to_lower_hex_string()
-        ),
+        default_witness_commitment: format!("6a24aa21a9ed{}", job.witness_commitment().to_lower_hex_string()),
         extranonce: ExtranonceForm {
             offset: coinbase.len() - locktime_len - (size_of::<Extranonce>() - FIXED),
             length: size_of::<Extranonce>() - FIXED,

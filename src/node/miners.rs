@@ -73,6 +73,8 @@ impl Listeners {
 
 /// What miners are served, and what becomes of what they find.
 pub(super) struct Service {
+    /// Whether a Bitcoin block pays its finder alone.
+    pub(super) solo: bool,
     /// The payout classes that there are, smallest first.
     pub(super) classes: Vec<u16>,
     /// Where the ids of jobs come from.
@@ -101,7 +103,7 @@ pub(super) struct Servers {
 impl Servers {
     /// Needs the data folder for the key of Stratum V2 and the certificate.
     pub(super) fn new(config: &Config, mut listeners: Listeners, service: Service) -> anyhow::Result<Self> {
-        let Service { classes, ids, fee, work, outbox, open } = service;
+        let Service { solo, classes, ids, fee, work, outbox, open } = service;
         let network = config.place.network();
         let wanted = !listeners.v2.is_empty();
         let authority = wanted.then(|| Authority::load(&config.place.authority_file())).transpose()?;
@@ -121,6 +123,7 @@ impl Servers {
             authority: authority.as_ref().map(ToString::to_string),
             count: Arc::new(move || for_count.count() as u64),
             serving: open.clone(),
+            solo,
             fee: fee.as_ref().map(|fee| FeeForm {
                 per_10_000: fee.per_10_000(),
                 address: address_of(fee.owner(), network),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 /// How long a task may take to end after the stop.
 const FAREWELL: Duration = Duration::from_secs(15);
@@ -42,8 +42,12 @@ impl Tasks {
         });
     }
 
-    /// Tells all to end, and waits until they have.
-    pub(super) async fn end(&self) {
+    /// Runs until `shutdown` is cancelled or one of them has ended; then tells all to end, and waits until they have.
+    pub(super) async fn run(&self, shutdown: &CancellationToken) {
+        tokio::select! {
+            () = shutdown.cancelled() => info!("stopping"),
+            () = self.stop.cancelled() => {}
+        }
         self.stop.cancel();
         self.tracker.close();
         self.tracker.wait().await;

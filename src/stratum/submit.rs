@@ -143,7 +143,7 @@ pub(crate) fn weigh(
 
 /// What is wrong with the time of work: the header's, or that it comes too late. `newest` is the job served last.
 pub(crate) fn untimely(job: &Job, time: u32, newest: &Job, now: Now) -> Option<Fault> {
-    let height = |job: &Job| job.commitment().bitcoin_height.0;
+    let height = |job: &Job| job.template().height.0;
     let latest = job.max_time().min(now.unix.saturating_add(MAX_HEADER_TIME_AHEAD));
     if time < job.min_time() {
         Some(Fault::TooOld)

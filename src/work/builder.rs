@@ -1,22 +1,19 @@
 //! The builder: from a template and the chain's draft to a job for every series, whenever anything changes.
 //!
-//! It waits for whatever changes work (a template, the chain, a new series, thirty seconds), asks the chain what
-//! jobs must say, and makes them with the functions that the chain checks with. It judges nothing.
+//! It waits for whatever changes work (a template, the chain, a new series, thirty seconds), asks the chain, if there is
+//! one, what jobs must say, and makes them with the functions that the chain checks with. It judges nothing.
 
 use super::fee::Fee;
-use super::headers::HeaderFeed;
+use super::ground::{Ground, News, NoJobs};
 use super::job::JobIds;
-use super::maker::{Hashed, JobMaker, NoJob, Round};
+use super::maker::{Hashed, JobMaker, Round};
 use super::series::{SeriesRegister, Whose};
-use super::share_rate::{ShareCount, ShareRate};
 use crate::bitcoin::Template;
-use crate::chain::{ChainHandle, ChainState, Stopped, now};
+use crate::chain::{Stopped, now};
 use bitcoin::BlockHash;
-use sharechain::params::ChainParams;
 use sharechain::share::ShareHeader;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -38,18 +35,12 @@ impl Default for Pace {
 
 /// Makes the jobs. See [`Builder::run`].
 pub struct Builder {
-    /// The chain's parameters.
-    pub params: ChainParams,
-    /// The share chain.
-    pub chain: ChainHandle,
+    /// What they are made on besides templates.
+    pub ground: Ground,
     /// The newest template; none while no bitcoind has given one.
     pub templates: watch::Receiver<Option<Arc<Template>>>,
-    /// Makes the chain know a template's Bitcoin block.
-    pub headers: HeaderFeed,
     /// What is asked for.
     pub series: Arc<SeriesRegister>,
-    /// Shares found by this node's miners.
-    pub found: Arc<ShareCount>,
     /// Where job ids come from; sessions take theirs from it too.
     pub ids: Arc<JobIds>,
     /// Random, so that no two starts repeat each other's work.
@@ -60,28 +51,13 @@ pub struct Builder {
     pub fee: Option<Fee>,
 }
 
-/// Why there are no jobs from a template.
-#[derive(Debug, Error)]
-enum NoJobs {
-    #[error(transparent)]
-    Chain(#[from] Stopped),
-    #[error("no work can be made from the template: {0}")]
-    Draft(#[from] sharechain::chain::DraftError),
-    #[error("the template claims height {claimed}, its prev_block gives {actual}")]
-    Height { claimed: u32, actual: u32 },
-    #[error(transparent)]
-    Job(#[from] NoJob),
-}
-
 /// What the builder remembers between rounds.
 struct Memory {
     maker: JobMaker,
-    share_rate: ShareRate,
     prev_block: Option<BlockHash>,
     /// The last round, for series that come after it.
     round: Option<Round>,
     hashed: Option<Hashed>,
-    seen: ChainState,
     /// Whether something changed that can wait a little.
     small_change: bool,
 }
@@ -99,14 +75,11 @@ impl Memory {
 impl Builder {
     /// Works until the token is cancelled, the chain stops, or there will be no more templates.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut state = self.chain.state();
         let mut memory = Memory {
-            maker: JobMaker::new(self.params.clone(), self.ids.clone(), self.salt),
-            share_rate: ShareRate::new(&self.params, Instant::now()),
+            maker: JobMaker::new(self.ids.clone(), self.salt),
             prev_block: None,
             round: None,
             hashed: None,
-            seen: *state.borrow_and_update(),
             small_change: false,
         };
         loop {
@@ -122,7 +95,7 @@ impl Builder {
                     }
                 }
             }
-            let more = shutdown.run_until_cancelled(self.wait(&mut memory, &mut state)).await;
+            let more = shutdown.run_until_cancelled(self.wait(&mut memory)).await;
             if more != Some(true) {
                 break;
             }
@@ -131,7 +104,7 @@ impl Builder {
     }
 
     /// Waits until there is reason for new jobs; false when there will be none.
-    async fn wait(&mut self, memory: &mut Memory, state: &mut watch::Receiver<ChainState>) -> bool {
+    async fn wait(&mut self, memory: &mut Memory) -> bool {
         let made = Instant::now();
         loop {
             let pause = if memory.small_change { self.pace.small_changes } else { self.pace.refresh };
@@ -141,13 +114,11 @@ impl Builder {
                     return true;
                 }
                 () = self.series.asked() => self.serve_newcomers(memory),
-                changed = state.changed() => {
-                    if changed.is_err() { return false }
-                    let new = *state.borrow_and_update();
-                    let tip_changed = core::mem::replace(&mut memory.seen, new).tip != new.tip;
-                    if tip_changed { return true }
-                    memory.small_change = true;
-                }
+                news = self.ground.news() => match news {
+                    None => return false,
+                    Some(News::Tip) => return true,
+                    Some(News::Small) => memory.small_change = true,
+                },
                 changed = self.templates.changed() => {
                     if changed.is_err() { return false }
                     let prev_block = self.templates.borrow().as_ref().map(|template| template.prev_block);
@@ -159,8 +130,8 @@ impl Builder {
     }
 
     /// New jobs for every series.
-    async fn round(&self, memory: &mut Memory, template: Arc<Template>) -> Result<(), NoJobs> {
-        self.headers.ensure(template.prev_block).await?;
+    async fn round(&mut self, memory: &mut Memory, template: Arc<Template>) -> Result<(), NoJobs> {
+        self.ground.prepare(template.prev_block).await?;
         let header = ShareHeader {
             version: unrolled(template.version),
             prev_block: template.prev_block,
@@ -168,29 +139,18 @@ impl Builder {
             bits: template.bits,
             nonce: 0,
         };
-        let draft = self.chain.draft(header).await??;
-        if draft.context.height != template.height {
-            let (claimed, actual) = (template.height.0, draft.context.height.0);
-            return Err(NoJobs::Height { claimed, actual });
-        }
-        if !draft.is_fresh {
-            warn!(
-                "bitcoind is behind the share chain: shares on its block may not be listed until it catches up"
-            );
-        }
-        memory.share_rate.update(&self.found, Instant::now());
+        let aim = self.ground.aim(header, &template).await?;
+        let height = template.height;
         let round = Round {
             hashed: memory.hashed(template),
-            share_target: memory.share_rate.target(draft.easiest_share_target),
             clean: memory.prev_block != Some(header.prev_block),
             header,
-            draft,
+            aim,
         };
         memory.prev_block = Some(header.prev_block);
-        let (height, bitcoin) = (round.draft.height, round.draft.context.height);
         let round = memory.round.insert(round);
         let count = self.series.renew(Whose::All, self.fee.as_ref(), |key| memory.maker.job(round, key))?;
-        debug!(series = count, %height, %bitcoin, "new jobs");
+        debug!(series = count, bitcoin = %height, "new jobs");
         Ok(())
     }
 
@@ -211,7 +171,7 @@ impl Builder {
     /// The present, but where the required target depends on the time (BIP94's networks), the time that bitcoind gave the
     /// template's target for.
     fn header_time(&self, template: &Template) -> u32 {
-        let by_time = self.params.network.rules().min_difficulty_blocks;
+        let by_time = self.ground.network().rules().min_difficulty_blocks;
         let time = if by_time { template.current_time } else { now().0 };
         time.max(template.min_time)
     }

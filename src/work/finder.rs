@@ -5,15 +5,14 @@
 use super::job::Candidate;
 use super::outbox::BlockSink;
 use super::share_rate::ShareCount;
-use crate::bitcoin::submit::{BlockSubmitter, FoundBlock};
+use crate::bitcoin::submit::BlockSubmitter;
 use crate::chain::{ChainHandle, OWN_MINERS, Stopped};
 use bitcoin::BlockHash;
-use bitcoin::consensus::encode;
 use sharechain::chain::Submission;
-use sharechain::coinbase;
 use sharechain::params::{ChainId, ChainParams};
+use sharechain::share::Share;
 use sharechain::store::Solution;
-use sharechain::verify::{BindError, Bound};
+use sharechain::verify::Bound;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, mpsc};
@@ -29,10 +28,9 @@ pub struct Finder {
     params: ChainParams,
     id: ChainId,
     chain: ChainHandle,
-    blocks: BlockSubmitter,
+    blocks: BlocksOnce,
     count: Arc<ShareCount>,
     found: broadcast::Sender<Arc<Solution>>,
-    submitted: Mutex<VecDeque<BlockHash>>,
 }
 
 impl Finder {
@@ -44,7 +42,8 @@ impl Finder {
         count: Arc<ShareCount>,
     ) -> Self {
         let (found, _) = broadcast::channel(FOUND);
-        Self { id: params.chain_id(), params, chain, blocks, count, found, submitted: Mutex::default() }
+        let blocks = BlocksOnce::new(blocks);
+        Self { id: params.chain_id(), params, chain, blocks, count, found }
     }
 
     /// The Bitcoin blocks found from now on.
@@ -62,17 +61,81 @@ impl Finder {
     }
 
     async fn pass_on(&self, candidate: &Candidate) -> Result<(), Stopped> {
+        let Some((share, includes)) = candidate.share() else {
+            error!(id = %candidate.id, "BUG: work for no share chain came to one");
+            return Ok(());
+        };
         if candidate.judge().bitcoin_block {
-            self.chain.keep_solution(solution(candidate)).await?;
+            self.chain.keep_solution(solution(candidate, share.clone())).await?;
         }
-        match self.submission(candidate) {
-            Ok(submission) => {
+        match Bound::new(&self.params, self.id, share) {
+            Ok(share) => {
                 self.count.add();
-                self.chain.offer(submission).await
+                self.chain.offer(Submission::block(share, includes.to_vec(), OWN_MINERS)).await
             }
             Err(error) => {
                 error!(share = %candidate.id, "BUG: a share of our own does not bind: {error}");
                 Ok(())
+            }
+        }
+    }
+}
+
+impl BlockSink for Finder {
+    fn bitcoin_block(&self, candidate: &Candidate) {
+        if self.blocks.submit(candidate)
+            && let Some((share, _)) = candidate.share()
+        {
+            // An error means that nobody listens.
+            let _ = self.found.send(Arc::new(solution(candidate, share)));
+        }
+    }
+}
+
+/// Takes what miners find who mine alone: Bitcoin blocks, and nothing else.
+pub struct SoloFinder {
+    blocks: BlocksOnce,
+}
+
+impl SoloFinder {
+    /// A finder that submits blocks there.
+    pub fn new(blocks: BlockSubmitter) -> Self {
+        Self { blocks: BlocksOnce::new(blocks) }
+    }
+}
+
+impl BlockSink for SoloFinder {
+    fn bitcoin_block(&self, candidate: &Candidate) {
+        self.blocks.submit(candidate);
+    }
+}
+
+/// Submits each found block once.
+struct BlocksOnce {
+    blocks: BlockSubmitter,
+    submitted: Mutex<VecDeque<BlockHash>>,
+}
+
+impl BlocksOnce {
+    fn new(blocks: BlockSubmitter) -> Self {
+        Self { blocks, submitted: Mutex::default() }
+    }
+
+    /// False when there was nothing to submit.
+    fn submit(&self, candidate: &Candidate) -> bool {
+        // A block has megabytes, and is in good hands since it came the first time.
+        if !self.is_new(candidate.header.block_hash()) {
+            return false;
+        }
+        match candidate.block() {
+            Ok(block) => {
+                info!(hash = %block.hash, height = block.height.0, "BITCOIN BLOCK FOUND, submitting it");
+                self.blocks.submit(block);
+                true
+            }
+            Err(error) => {
+                error!(%error, "BUG: a coinbase of our own does not decode; the block is lost");
+                false
             }
         }
     }
@@ -89,41 +152,8 @@ impl Finder {
         submitted.push_back(hash);
         true
     }
-
-    fn submission(&self, candidate: &Candidate) -> Result<Submission, BindError> {
-        let share = Bound::new(&self.params, self.id, candidate.share())?;
-        Ok(Submission::block(share, candidate.job.includes().to_vec(), OWN_MINERS))
-    }
 }
 
-impl BlockSink for Finder {
-    fn bitcoin_block(&self, candidate: &Candidate) {
-        let job = &candidate.job;
-        let (hash, height) = (candidate.header.block_hash(), job.template().height);
-        // A block has megabytes, and is in good hands since it came the first time.
-        if !self.is_new(hash) {
-            return;
-        }
-        let serialized = job.coinbase(&candidate.extranonce);
-        let coinbase = match coinbase::with_witness(&serialized) {
-            Ok(transaction) => encode::serialize(&transaction),
-            Err(error) => {
-                return error!(%error, "BUG: a coinbase of our own does not decode; the block is lost");
-            }
-        };
-        let mut header = [0; 80];
-        header.copy_from_slice(&encode::serialize(&candidate.header));
-        info!(%hash, height = height.0, "BITCOIN BLOCK FOUND, submitting it");
-        self.blocks.submit(FoundBlock { hash, height, bytes: job.template().block(&header, &coinbase) });
-        // An error means that nobody listens.
-        let _ = self.found.send(Arc::new(solution(candidate)));
-    }
-}
-
-fn solution(candidate: &Candidate) -> Solution {
-    Solution {
-        header: candidate.header,
-        coinbase: candidate.job.coinbase(&candidate.extranonce),
-        share: candidate.share(),
-    }
+fn solution(candidate: &Candidate, share: Share) -> Solution {
+    Solution { header: candidate.header, coinbase: candidate.job.coinbase(&candidate.extranonce), share }
 }

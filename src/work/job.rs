@@ -5,6 +5,8 @@
 use super::notify::NotifyLine;
 use super::prefix::Prefix;
 use crate::bitcoin::Template;
+use crate::bitcoin::submit::FoundBlock;
+use bitcoin::consensus::encode;
 use sharechain::coinbase;
 use sharechain::hash;
 use sharechain::owner::Owner;
@@ -76,18 +78,62 @@ pub struct JobParts {
     pub max_time: u32,
     /// The three targets.
     pub targets: Targets,
-    /// The share chain that the commitment is for.
-    pub chain: ChainId,
-    /// What the share will say; it holds the owner and the class.
-    pub commitment: Commitment,
-    /// The ids of the shares that the commitment lists, in order.
-    pub includes: Arc<Vec<ShareId>>,
+    /// What it is for besides a Bitcoin block.
+    pub purpose: Purpose,
     /// The template that the job is made from, trimmed as the coinbase needs: what a block is put together from.
     pub template: Arc<Template>,
     /// The coinbase up to the commitment hash.
     pub coinbase_prefix: Prefix,
     /// Merkle branch of the coinbase, from the bottom, in the byte order that SHA-256 gives.
     pub branch: Arc<[[u8; 32]]>,
+}
+
+/// What a job is for, besides a Bitcoin block.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// Shares of a share chain.
+    Pool {
+        /// The chain.
+        chain: ChainId,
+        /// What the share will say; it holds the owner and the class. The coinbase commits to it.
+        commitment: Box<Commitment>,
+        /// The ids of the shares that the commitment lists, in order.
+        includes: Arc<Vec<ShareId>>,
+    },
+    /// Nothing: what is no Bitcoin block is worth nothing to anybody. A hash of the coinbase so far stands where else the
+    /// commitment is, and tells jobs apart.
+    Solo {
+        /// Whom the Bitcoin block pays, alone.
+        owner: Owner,
+        /// The hash in the coinbase's witness commitment output.
+        witness_commitment: [u8; 32],
+    },
+}
+
+impl JobParts {
+    fn commitment_hash(&self) -> [u8; 32] {
+        match &self.purpose {
+            Purpose::Pool { chain, commitment, .. } => commitment.hash(*chain),
+            Purpose::Solo { .. } => hash::sha256d(&self.coinbase_prefix.to_vec()),
+        }
+    }
+
+    fn locktime(&self) -> u32 {
+        match &self.purpose {
+            Purpose::Pool { commitment, .. } => commitment.locktime(),
+            // As in a share, for BIP54.
+            Purpose::Solo { .. } => self.template.height.0.saturating_sub(1),
+        }
+    }
+
+    fn max_time(&self) -> u32 {
+        match &self.purpose {
+            Purpose::Pool { commitment, .. } => {
+                self.max_time.min(commitment.time.saturating_add(MAX_HEADER_TIME_AHEAD).0)
+            }
+            Purpose::Solo { .. } => self.max_time,
+        }
+    }
 }
 
 /// Why parts do not make a job. It is always the builder's mistake.
@@ -113,9 +159,9 @@ pub struct Job {
     min_time: u32,
     max_time: u32,
     targets: Targets,
-    commitment: Commitment,
+    purpose: Purpose,
     commitment_hash: [u8; 32],
-    includes: Arc<Vec<ShareId>>,
+    locktime: u32,
     template: Arc<Template>,
     coinbase_prefix: Prefix,
     link: CoinbaseLink,
@@ -147,7 +193,7 @@ pub struct Solution {
     pub nonce: u32,
 }
 
-/// A job with a solution: a header, its hash, and the way to the share it may be.
+/// A job with a solution: a header, its hash, and the way to the block and the share it may be.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// The job solved.
@@ -169,11 +215,11 @@ impl Job {
         if !coinbase_prefix.ends_with(&COMMITMENT_OUTPUT_HEAD) {
             return Err(BadJob::NoCommitmentHead);
         }
-        let max_time = parts.max_time.min(parts.commitment.time.saturating_add(MAX_HEADER_TIME_AHEAD).0);
+        let (max_time, locktime) = (parts.max_time(), parts.locktime());
         if parts.min_time > max_time {
             return Err(BadJob::NoTime);
         }
-        let commitment_hash = parts.commitment.hash(parts.chain);
+        let commitment_hash = parts.commitment_hash();
         Ok(Self {
             id: parts.id,
             clean: parts.clean,
@@ -182,9 +228,9 @@ impl Job {
             min_time: parts.min_time,
             max_time,
             targets: parts.targets,
-            commitment: parts.commitment,
+            purpose: parts.purpose,
             commitment_hash,
-            includes: parts.includes,
+            locktime,
             template: parts.template,
             coinbase_prefix: parts.coinbase_prefix,
             link,
@@ -225,7 +271,7 @@ impl Job {
         self.min_time
     }
 
-    /// The latest header time that the share chain (protocol section 4, check 5) and Bitcoin allow.
+    /// The latest header time that Bitcoin allows, and the share chain if there is one (protocol section 4, check 5).
     pub const fn max_time(&self) -> u32 {
         self.max_time
     }
@@ -235,24 +281,33 @@ impl Job {
         &self.targets
     }
 
-    /// What the share will say.
-    pub const fn commitment(&self) -> &Commitment {
-        &self.commitment
+    /// What the share will say; none where there is no share chain.
+    pub fn commitment(&self) -> Option<&Commitment> {
+        match &self.purpose {
+            Purpose::Pool { commitment, .. } => Some(commitment),
+            Purpose::Solo { .. } => None,
+        }
     }
 
-    /// The hash of the commitment, as it stands in the coinbase.
+    /// The hash in the coinbase's witness commitment output.
+    pub fn witness_commitment(&self) -> &[u8; 32] {
+        match &self.purpose {
+            Purpose::Pool { commitment, .. } => &commitment.witness_commitment,
+            Purpose::Solo { witness_commitment, .. } => witness_commitment,
+        }
+    }
+
+    /// The hash of the commitment, or what else is in its place in the coinbase; no two jobs have the same.
     pub const fn commitment_hash(&self) -> &[u8; 32] {
         &self.commitment_hash
     }
 
-    /// Whom the share will be credited to.
-    pub const fn owner(&self) -> &Owner {
-        &self.commitment.owner
-    }
-
-    /// The shares that the job would list as a block.
-    pub const fn includes(&self) -> &Arc<Vec<ShareId>> {
-        &self.includes
+    /// Whom the work is for.
+    pub fn owner(&self) -> &Owner {
+        match &self.purpose {
+            Purpose::Pool { commitment, .. } => &commitment.owner,
+            Purpose::Solo { owner, .. } => owner,
+        }
     }
 
     /// The template that a block is put together from.
@@ -272,21 +327,20 @@ impl Job {
 
     /// The whole coinbase without its witness, as txids are made from.
     pub fn coinbase(&self, extranonce: &Extranonce) -> Vec<u8> {
-        let locktime = self.commitment.locktime();
-        coinbase::serialize(&self.coinbase_prefix.to_vec(), &self.commitment_hash, extranonce, locktime)
+        coinbase::serialize(&self.coinbase_prefix.to_vec(), &self.commitment_hash, extranonce, self.locktime)
     }
 
     /// The coinbase without its witness, before and after the extranonce.
     pub fn coinbase_parts(&self) -> (Vec<u8>, Vec<u8>) {
         let mut prefix = self.coinbase(&Extranonce::default());
-        let locktime = self.commitment.locktime().to_le_bytes();
+        let locktime = self.locktime.to_le_bytes();
         prefix.truncate(prefix.len() - locktime.len() - size_of::<Extranonce>());
         (prefix, locktime.to_vec())
     }
 
     /// The merkle root with this extranonce, in the byte order that SHA-256 gives.
     pub fn merkle_root(&self, extranonce: &Extranonce) -> [u8; 32] {
-        let txid = self.link.txid(&self.commitment_hash, extranonce, self.commitment.locktime());
+        let txid = self.link.txid(&self.commitment_hash, extranonce, self.locktime);
         hash::merkle_root(txid, &self.branch)
     }
 
@@ -332,16 +386,29 @@ impl Candidate {
         verify::judge(&self.id.0, &self.job.targets)
     }
 
-    /// The share, whether or not the hash makes it one.
-    pub fn share(&self) -> Share {
+    /// The share, whether or not the hash makes it one, and the shares that it would list as a block; none where there is
+    /// no share chain.
+    pub fn share(&self) -> Option<(Share, &[ShareId])> {
+        let Purpose::Pool { commitment, includes, .. } = &self.job.purpose else { return None };
         let bitcoin::block::Header { version, time, nonce, .. } = self.header;
-        Share {
+        let share = Share {
             header: ShareHeader { version, time, nonce, ..self.job.header },
             extranonce: self.extranonce,
             branch: self.job.branch.to_vec(),
             link: self.job.link.clone(),
-            commitment: self.job.commitment.clone(),
-        }
+            commitment: Commitment::clone(commitment),
+        };
+        Some((share, includes))
+    }
+
+    /// The Bitcoin block that it is if its hash is good enough.
+    pub fn block(&self) -> Result<FoundBlock, encode::Error> {
+        let template = &self.job.template;
+        let coinbase = encode::serialize(&coinbase::with_witness(&self.job.coinbase(&self.extranonce))?);
+        let mut header = [0; 80];
+        header.copy_from_slice(&encode::serialize(&self.header));
+        let bytes = template.block(&header, &coinbase);
+        Ok(FoundBlock { hash: self.header.block_hash(), height: template.height, bytes })
     }
 }
 
@@ -358,8 +425,9 @@ mod tests {
     fn a_candidate_is_the_share_that_the_chain_will_see() {
         let job = Arc::new(JobMaker { branch_len: 12, ..JobMaker::default() }.job());
         let candidate = job.assemble(&solution());
-        assert_eq!(candidate.share().id(CHAIN), candidate.id);
-        assert_eq!(candidate.share().full_header(CHAIN), candidate.header);
+        let (share, _) = candidate.share().expect("a share chain's");
+        assert_eq!(share.id(CHAIN), candidate.id);
+        assert_eq!(share.full_header(CHAIN), candidate.header);
     }
 
     #[test]
@@ -368,7 +436,7 @@ mod tests {
         let extranonce = solution().extranonce;
         let transaction: bitcoin::Transaction =
             bitcoin::consensus::deserialize(&job.coinbase(&extranonce)).expect("a transaction");
-        let txid = job.link().txid(job.commitment_hash(), &extranonce, job.commitment().locktime());
+        let txid = job.link().txid(job.commitment_hash(), &extranonce, 899_999);
         assert!(transaction.is_coinbase());
         assert_eq!(bitcoin::hashes::Hash::to_byte_array(transaction.compute_txid()), txid);
     }

@@ -1,13 +1,15 @@
-//! Making jobs: from a template and the chain's draft to a job for one owner and class. No clock, no waiting.
+//! Making jobs: from a template, and the chain's draft if there is a chain, to a job for one owner and class. No clock, no
+//! waiting.
 
-use super::job::{BadJob, Job, JobIds, JobParts};
+use super::job::{BadJob, Job, JobIds, JobParts, Purpose};
 use super::prefix::Shared;
 use super::series::SeriesKey;
 use crate::bitcoin::Template;
 use sharechain::chain::{Draft, JobChoices};
-use sharechain::coinbase;
+use sharechain::coinbase::{self, CoinbaseInputs};
 use sharechain::owner::Owner;
-use sharechain::params::{ChainId, ChainParams};
+use sharechain::params::{ChainId, ChainParams, MAX_HEADER_TIME_AHEAD};
+use sharechain::payout::Payouts;
 use sharechain::share::{COINBASE_SUFFIX_LEN, ShareHeader, Tag};
 use sharechain::target::Target;
 use sharechain::verify::Targets;
@@ -41,12 +43,32 @@ pub struct Round {
     pub hashed: Hashed,
     /// The header that the jobs start with; the nonce is ignored.
     pub header: ShareHeader,
-    /// What the chain says.
+    /// What the jobs are for.
+    pub aim: Aim,
+    /// Whether miners must drop what they are doing.
+    pub clean: bool,
+}
+
+/// What a round's jobs are for, besides Bitcoin blocks.
+#[derive(Clone, Debug)]
+pub enum Aim {
+    /// Shares of a share chain.
+    Pool(Arc<PoolAim>),
+    /// Nothing: each Bitcoin block pays its finder alone.
+    Solo,
+}
+
+/// What is known of the share chain.
+#[derive(Clone, Debug)]
+pub struct PoolAim {
+    /// Its parameters.
+    pub params: Arc<ChainParams>,
+    /// Its id.
+    pub chain: ChainId,
+    /// What it says.
     pub draft: Draft,
     /// How hard shares should be; the chain keeps it within what the base allows.
     pub share_target: Target,
-    /// Whether miners must drop what they are doing.
-    pub clean: bool,
 }
 
 /// Why no job can be made.
@@ -63,8 +85,6 @@ pub enum NoJob {
 /// Numbers jobs and makes them.
 #[derive(Debug)]
 pub struct JobMaker {
-    params: ChainParams,
-    chain: ChainId,
     ids: Arc<JobIds>,
     salt: [u8; 4],
     counter: u64,
@@ -79,9 +99,9 @@ struct Draught {
 }
 
 impl JobMaker {
-    /// Makes jobs of this chain. `salt` is random, so that no two starts of any nodes repeat each other's work.
-    pub fn new(params: ChainParams, ids: Arc<JobIds>, salt: [u8; 4]) -> Self {
-        Self { chain: params.chain_id(), params, ids, salt, counter: 0, shared: Shared::default() }
+    /// `salt` is random, so that no two starts of any nodes repeat each other's work.
+    pub fn new(ids: Arc<JobIds>, salt: [u8; 4]) -> Self {
+        Self { ids, salt, counter: 0, shared: Shared::default() }
     }
 
     /// A job with the whole template, of the class asked for or, where the template leaves too little room for such a
@@ -89,8 +109,12 @@ impl JobMaker {
     /// lost: so only for the smallest class is the template's tail trimmed.
     pub fn job(&mut self, round: &Round, key: SeriesKey) -> Result<Job, NoJob> {
         let template = &round.hashed.template;
-        let classes: Vec<u16> =
-            self.params.classes.iter().copied().filter(|class| *class <= key.class).collect();
+        let classes: Vec<u16> = match &round.aim {
+            Aim::Pool(pool) => {
+                pool.params.classes.iter().copied().filter(|class| *class <= key.class).collect()
+            }
+            Aim::Solo => vec![key.class],
+        };
         let mut room = None;
         for class in classes.into_iter().rev() {
             let key = SeriesKey { class, ..key };
@@ -106,44 +130,26 @@ impl JobMaker {
         Ok(Job::new(self.parts(&round, key)?.parts)?)
     }
 
-    fn parts(&mut self, round: &Round, SeriesKey { owner, class }: SeriesKey) -> Result<Draught, NoJob> {
+    fn parts(&mut self, round: &Round, key: SeriesKey) -> Result<Draught, NoJob> {
         self.counter += 1;
-        let Hashed { template, branch, witness_commitment } = &round.hashed;
-        let choices = JobChoices {
-            coinbase_value: template.coinbase_value,
-            tag: self.tag(),
-            witness_commitment: *witness_commitment,
-            share_target: round.share_target,
-            owner,
-            class,
+        let made = match &round.aim {
+            Aim::Pool(pool) => pool.coinbase(&round.hashed, self.tag(), key).ok_or(NoJob::Coinbase)?,
+            Aim::Solo => solo_coinbase(&round.hashed, &self.tag(), key.owner, round.header.time),
         };
-        let made = round.draft.make(&self.params, self.chain, choices).ok_or(NoJob::Coinbase)?;
-        let context = &round.draft.context;
-        let read = |bits| Target::from_compact(bits).unwrap_or(Target::MIN);
-        let targets = Targets {
-            network: context.network_target,
-            block: read(made.commitment.bits),
-            share: read(made.commitment.share_bits),
-        };
-        let paid = made.payouts.outputs.iter().chain(&made.payouts.bonus).map(|(owner, _)| owner);
+        let Hashed { template, branch, .. } = &round.hashed;
         Ok(Draught {
-            coinbase_weight: coinbase::weight(made.coinbase_prefix.len() + COINBASE_SUFFIX_LEN) as u64,
-            coinbase_sigops: paid.map(sigops).sum(),
+            coinbase_weight: coinbase::weight(made.prefix.len() + COINBASE_SUFFIX_LEN) as u64,
+            coinbase_sigops: made.sigops,
             parts: JobParts {
                 id: self.ids.next(),
                 clean: round.clean,
                 header: round.header,
-                min_time: template
-                    .min_time
-                    .max(context.median_time_past.saturating_add(1))
-                    .max(context.times.0),
-                max_time: context.times.1,
-                targets,
-                chain: self.chain,
-                commitment: made.commitment,
-                includes: round.draft.includes.clone(),
+                min_time: template.min_time.max(made.min_time),
+                max_time: made.max_time,
+                targets: made.targets,
+                purpose: made.purpose,
                 template: template.clone(),
-                coinbase_prefix: self.shared.prefix(class, made.coinbase_prefix),
+                coinbase_prefix: self.shared.prefix(key.class, made.prefix),
                 branch: branch.clone(),
             },
         })
@@ -156,7 +162,138 @@ impl JobMaker {
     }
 }
 
-/// Cost in signature operations (BIP141) of an output: only P2PKH holds one, at four.
-fn sigops(owner: &Owner) -> u64 {
-    if owner.script().is_p2pkh() { 4 } else { 0 }
+/// A coinbase up to the commitment hash, and what follows from it.
+struct Coinbase {
+    prefix: Vec<u8>,
+    /// Cost in signature operations.
+    sigops: u64,
+    purpose: Purpose,
+    targets: Targets,
+    /// The earliest header time, beside the template's, and the latest.
+    min_time: u32,
+    max_time: u32,
+}
+
+impl PoolAim {
+    /// The coinbase that the share chain says; none when it has no such class.
+    fn coinbase(&self, hashed: &Hashed, tag: Tag, SeriesKey { owner, class }: SeriesKey) -> Option<Coinbase> {
+        let choices = JobChoices {
+            coinbase_value: hashed.template.coinbase_value,
+            tag,
+            witness_commitment: hashed.witness_commitment,
+            share_target: self.share_target,
+            owner,
+            class,
+        };
+        let made = self.draft.make(&self.params, self.chain, choices)?;
+        let read = |bits| Target::from_compact(bits).unwrap_or(Target::MIN);
+        Some(Coinbase {
+            sigops: sigops(&made.payouts),
+            targets: Targets {
+                network: self.draft.context.network_target,
+                block: read(made.commitment.bits),
+                share: read(made.commitment.share_bits),
+            },
+            min_time: self.draft.context.median_time_past.saturating_add(1).max(self.draft.context.times.0),
+            max_time: self.draft.context.times.1,
+            prefix: made.coinbase_prefix,
+            purpose: Purpose::Pool {
+                chain: self.chain,
+                commitment: Box::new(made.commitment),
+                includes: self.draft.includes.clone(),
+            },
+        })
+    }
+}
+
+/// The coinbase that pays everything to this owner.
+fn solo_coinbase(hashed: &Hashed, tag: &Tag, owner: Owner, time: u32) -> Coinbase {
+    let template = &hashed.template;
+    let payouts = Payouts { outputs: vec![(owner, template.coinbase_value)], bonus: None };
+    Coinbase {
+        prefix: coinbase::prefix(&CoinbaseInputs {
+            bitcoin_height: template.height,
+            tag,
+            witness_commitment: &hashed.witness_commitment,
+            payouts: &payouts,
+        }),
+        sigops: sigops(&payouts),
+        purpose: Purpose::Solo { owner, witness_commitment: hashed.witness_commitment },
+        // No hash is a share.
+        targets: Targets { network: template.target, block: Target::MIN, share: Target::MIN },
+        min_time: 0,
+        max_time: time.saturating_add(MAX_HEADER_TIME_AHEAD),
+    }
+}
+
+/// Cost in signature operations (BIP141) of what is paid: of standard outputs only P2PKH holds one, at four.
+fn sigops(payouts: &Payouts) -> u64 {
+    let paid = payouts.outputs.iter().chain(&payouts.bonus);
+    paid.map(|(owner, _)| if owner.script().is_p2pkh() { 4 } else { 0 }).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bitcoin::template::tests::with_transactions;
+    use crate::test_jobs::owner;
+    use crate::work::job::Solution;
+    use bitcoin::consensus::encode::deserialize;
+
+    fn solo(template: &Template) -> Arc<Job> {
+        let round = Round {
+            hashed: Hashed::new(Arc::new(template.clone())),
+            header: ShareHeader {
+                version: bitcoin::block::Version::from_consensus(template.version),
+                prev_block: template.prev_block,
+                time: template.current_time,
+                bits: template.bits,
+                nonce: 0,
+            },
+            aim: Aim::Solo,
+            clean: true,
+        };
+        let mut maker = JobMaker::new(Arc::new(JobIds::starting_at(1)), [0; 4]);
+        Arc::new(maker.job(&round, SeriesKey { owner: owner(3), class: 1 }).expect("a job"))
+    }
+
+    #[test]
+    fn a_solo_block_is_whole_and_pays_its_owner_all() {
+        let template = with_transactions(7);
+        let job = solo(&template);
+        let time = template.current_time + 5;
+        let solution = Solution { extranonce: *b"4567abcdefgh", version: template.version, time, nonce: 3 };
+        let candidate = job.assemble(&solution);
+        let found = candidate.block().expect("it decodes");
+        let block: bitcoin::Block = deserialize(&found.bytes).expect("a block");
+        assert!(block.check_merkle_root() && block.check_witness_commitment());
+        assert_eq!((block.block_hash(), block.txdata.len(), found.height), (found.hash, 8, template.height));
+        let coinbase = &block.txdata[0];
+        let paid: Vec<_> = coinbase.output.iter().map(|output| output.value.to_sat()).collect();
+        assert_eq!(paid, [template.coinbase_value, 0, 0]);
+        assert_eq!(coinbase.output[0].script_pubkey, owner(3).to_script_buf());
+        assert_eq!(coinbase.lock_time.to_consensus_u32(), template.height.0 - 1);
+        assert!(coinbase.base_size() < 256, "{}", coinbase.base_size());
+        assert_eq!((job.owner(), job.max_time()), (&owner(3), template.current_time + 7_200));
+        assert_eq!(*job.witness_commitment(), template.witness_commitment());
+        assert_ne!(job.commitment_hash(), &[0; 32]);
+        assert!(job.commitment().is_none() && candidate.share().is_none());
+        let verdict = candidate.judge();
+        assert!(!verdict.share && !verdict.share_block);
+    }
+
+    #[test]
+    fn a_solo_block_keeps_within_the_templates_limits() {
+        let plenty = with_transactions(7);
+        // The header, a count, a coinbase and four transactions.
+        let coinbase = solo(&plenty).coinbase(&[0; 12]).len();
+        let weight_limit = 320 + 4 + coinbase::weight(coinbase) as u64 + 400;
+        let tight = solo(&Template { weight_limit, ..plenty.clone() });
+        assert_eq!(tight.template().transactions.len(), 4);
+        assert_eq!(tight.template().coinbase_value, plenty.coinbase_value - 30, "without the fees of three");
+        assert_eq!(
+            solo(&Template { weight_limit: weight_limit - 1, ..plenty }).template().transactions.len(),
+            3
+        );
+    }
 }

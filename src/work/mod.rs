@@ -6,6 +6,7 @@
 pub mod builder;
 pub mod fee;
 pub mod finder;
+pub mod ground;
 pub mod headers;
 pub mod job;
 pub mod maker;

@@ -39,11 +39,27 @@ async fn serve_rig(rig: Rig) -> (Client, CancellationToken) {
     let stop = CancellationToken::new();
     tokio::spawn(serve(
         listener,
-        Arc::new(Opened::new(rig.chain, rig.store)),
+        Some(Arc::new(Opened::new(rig.chain, rig.store))),
         Ports::default(),
         stop.clone(),
     ));
     (Client::new(address), stop)
+}
+
+#[tokio::test]
+async fn a_node_without_a_chain_says_why_it_has_no_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let client = Client::new(listener.local_addr().expect("bound"));
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(listener, None, Ports::default(), stop.clone()));
+    let refused =
+        |error: ClientError| matches!(error, ClientError::Refused(why) if why.contains("mines solo"));
+    assert!(refused(client.tip().await.expect_err("no chain")));
+    assert!(refused(client.blocks(Some(1), 2).await.expect_err("no chain")));
+    assert!(refused(client.show(ShareId([1; 32])).await.expect_err("no chain")));
+    assert!(refused(client.payouts(None, Some(11)).await.expect_err("no chain")));
+    assert!(refused(client.export(|_| Ok(())).await.expect_err("no chain")));
+    stop.cancel();
 }
 
 async fn raw(address: SocketAddr, request: &str) -> String {
@@ -204,11 +220,12 @@ async fn where_miners_connect_is_told_where_there_are_any() {
         authority: Some("9bX".into()),
         count: Arc::new(|| 7),
         serving,
+        solo: false,
         fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
     };
     let ports = Ports { miners: Some(port), ..Ports::default() };
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, Arc::new(Opened::new(rig.chain, rig.store)), ports, stop.clone()));
+    tokio::spawn(serve(listener, Some(Arc::new(Opened::new(rig.chain, rig.store))), ports, stop.clone()));
     let told = Client::new(address).miners().await.expect("an answer");
     assert_eq!((told.serving, told.count, told.stratum), (true, 7, vec![address]));
     assert_eq!((told.authority.as_deref(), told.stratum_v2.len()), (Some("9bX"), 0));
@@ -217,5 +234,6 @@ async fn where_miners_connect_is_told_where_there_are_any() {
     stop.cancel();
 
     let (without, _stop) = serve_rig(Rig::new()).await;
+    assert!(!told.solo);
     assert!(matches!(without.miners().await, Err(ClientError::Refused(why)) if why.contains("no miners")));
 }

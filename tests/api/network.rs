@@ -42,7 +42,7 @@ async fn served() -> Served {
     let stop = CancellationToken::new();
     tokio::spawn(serve(
         listener,
-        Arc::new(Opened::new(rig.chain, rig.store)),
+        Some(Arc::new(Opened::new(rig.chain, rig.store))),
         Ports { network: Some(port), ..Ports::default() },
         stop.clone(),
     ));

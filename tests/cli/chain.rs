@@ -300,7 +300,7 @@ async fn a_running_node_is_asked_and_its_store_is_left_alone() {
     let stop = CancellationToken::new();
     let served = tokio::spawn(api::serve(
         listener,
-        Arc::new(Opened::new(rig.chain, rig.store)),
+        Some(Arc::new(Opened::new(rig.chain, rig.store))),
         api::Ports::default(),
         stop.clone(),
     ));

@@ -62,6 +62,11 @@ impl HandJob {
         let reversed: Vec<u8> = self.prev_block.iter().rev().copied().collect();
         reversed.to_lower_hex_string() == hash
     }
+
+    /// Whether it was announced as the same job.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
 }
 
 impl Want {

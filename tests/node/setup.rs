@@ -155,6 +155,7 @@ impl TestNode {
             payout_class: Default::default(),
             fee: None,
             api: any_port,
+            solo: false,
             p2p,
             move_corrupt_store_aside: false,
         };

@@ -8,7 +8,7 @@ use bitcoin::hashes::Hash;
 use bitcoin::{Txid, Wtxid};
 use commonwork::bitcoin::{Template, TemplateTx};
 use commonwork::work::job::{Job, JobIds};
-use commonwork::work::maker::{Hashed, JobMaker, Round};
+use commonwork::work::maker::{Aim, Hashed, JobMaker, PoolAim, Round};
 use commonwork::work::series::SeriesKey;
 use sharechain::params::ChainParams;
 use sharechain::target::Target;
@@ -65,13 +65,25 @@ fn job_of(rig: &mut Rig, params: &ChainParams, class: u16, (weight_limit, sigop_
     let round = Round {
         hashed: Hashed::new(Arc::new(template)),
         header,
-        draft,
-        share_target: Target::MAX,
+        aim: Aim::Pool(Arc::new(PoolAim {
+            params: Arc::new(params.clone()),
+            chain: params.chain_id(),
+            draft,
+            share_target: Target::MAX,
+        })),
         clean: false,
     };
     let ids = JobIds::starting_at(u32::from(class));
-    let mut maker = JobMaker::new(params.clone(), Arc::new(ids), [0; 4]);
+    let mut maker = JobMaker::new(Arc::new(ids), [0; 4]);
     maker.job(&round, SeriesKey { owner: owner(0), class }).expect("a job")
+}
+
+fn class_of(job: &Job) -> u16 {
+    job.commitment().expect("a share chain's").class
+}
+
+fn value_of(job: &Job) -> u64 {
+    job.commitment().expect("a share chain's").coinbase_value
 }
 
 fn weight_of(job: &Job) -> u64 {
@@ -84,27 +96,27 @@ fn the_class_falls_back_before_transactions_are_left_out() {
     let (mut rig, params) = rig(&[1, 3, 11], 5);
     let plenty = 4_000_000;
     let full = job(&mut rig, &params, plenty, plenty);
-    assert_eq!((full.commitment().class, full.template().transactions.len()), (11, 1));
+    assert_eq!((class_of(&full), full.template().transactions.len()), (11, 1));
     let needed = weight_of(&full);
     let exact = job(&mut rig, &params, needed, plenty);
-    assert_eq!((exact.commitment().class, exact.template().transactions.len()), (11, 1));
+    assert_eq!((class_of(&exact), exact.template().transactions.len()), (11, 1));
 
     let mut limit = needed - 1;
     for class in [3, 1] {
         let fallen = job(&mut rig, &params, limit, plenty);
-        assert_eq!((fallen.commitment().class, fallen.template().transactions.len()), (class, 1));
-        assert_eq!(fallen.commitment().coinbase_value, 5_000_000_077);
+        assert_eq!((class_of(&fallen), fallen.template().transactions.len()), (class, 1));
+        assert_eq!(value_of(&fallen), 5_000_000_077);
         assert!(weight_of(&fallen) <= limit);
         limit = weight_of(&fallen) - 1;
     }
     let trimmed = job(&mut rig, &params, limit, plenty);
-    assert_eq!((trimmed.commitment().class, trimmed.template().transactions.len()), (1, 0));
-    assert_eq!(trimmed.commitment().coinbase_value, 5_000_000_000, "without that one's fee");
+    assert_eq!((class_of(&trimmed), trimmed.template().transactions.len()), (1, 0));
+    assert_eq!(value_of(&trimmed), 5_000_000_000, "without that one's fee");
 
     // Signature operations: the rig's owners have none in their outputs, so they fall back only when nothing is left.
-    assert_eq!(job(&mut rig, &params, plenty, OTHERS).commitment().class, 11);
+    assert_eq!(class_of(&job(&mut rig, &params, plenty, OTHERS)), 11);
     let none = job(&mut rig, &params, plenty, OTHERS - 1);
-    assert_eq!((none.commitment().class, none.template().transactions.len()), (1, 0));
+    assert_eq!((class_of(&none), none.template().transactions.len()), (1, 0));
 }
 
 #[tokio::test]
@@ -140,7 +152,7 @@ async fn jobs_of_every_class_are_rebuilt_by_a_client_to_the_hash_that_the_server
             let answer = client.ask(&line).await;
             assert_eq!(answer["result"], true, "{class}: {answer}");
             let candidate = soon(running.shares.recv()).await.expect("a share");
-            assert_eq!((candidate.id.0, candidate.job.commitment().class), (hash, class));
+            assert_eq!((candidate.id.0, class_of(&candidate.job)), (hash, class));
         }
     }
     assert!(sizes.is_sorted_by(|a, b| a < b), "{sizes:?}: each class pays more owners than the one before");

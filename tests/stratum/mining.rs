@@ -42,7 +42,7 @@ async fn shares_of_the_miner_are_what_the_server_judged() {
     while seen.len() < 60 || running.blocks.0.lock().expect("no panic").is_empty() || !rolled {
         let candidate = soon(running.shares.recv()).await.expect("shares");
         assert_eq!(rebuilt(&candidate), candidate.id.0);
-        assert_eq!(candidate.share().id(CHAIN), candidate.id);
+        assert_eq!(candidate.share().expect("a share chain's").0.id(CHAIN), candidate.id);
         assert!(candidate.judge().share);
         assert!(!seen.contains(&candidate.id), "each but once");
         rolled |= candidate.header.version.to_consensus() != 0x2000_0000;

@@ -29,7 +29,7 @@ async fn mine(running: &mut Running, client: &mut Client, channel: &mut Channel,
         }
         let candidate = soon(running.shares.recv()).await.expect("a share");
         assert_eq!(candidate.id.0, solved.hash, "what the miner hashed is what the node judged");
-        assert_eq!(candidate.share().id(CHAIN), candidate.id);
+        assert_eq!(candidate.share().expect("a share chain's").0.id(CHAIN), candidate.id);
         assert!(candidate.judge().share);
         if sequence == shares / 2 {
             // No id comes twice: the content differs by the second.

@@ -5,6 +5,7 @@ mod limits;
 mod mining;
 mod program;
 mod reference;
+mod solo;
 
 use crate::support::server::{self as support, Given, World, soon};
 use bitcoin::hashes::{Hash, sha256d};

@@ -8,7 +8,7 @@ use bitcoin::{
     Amount, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness,
 };
 use commonwork::bitcoin::Template;
-use commonwork::work::job::{Job, JobId, JobParts};
+use commonwork::work::job::{Job, JobId, JobParts, Purpose};
 use sharechain::owner::Owner;
 use sharechain::params::ChainId;
 use sharechain::share::{Commitment, ShareHeader, ShareId, Tag};
@@ -137,10 +137,12 @@ impl JobMaker {
             min_time: self.time - 3_000,
             max_time: self.max_time,
             targets: self.targets,
-            chain: CHAIN,
             coinbase_prefix: self.coinbase_prefix(&commitment).into(),
-            commitment,
-            includes: Arc::default(),
+            purpose: Purpose::Pool {
+                chain: CHAIN,
+                commitment: Box::new(commitment),
+                includes: Arc::default(),
+            },
             template: Arc::new(self.template()),
             branch: (0..self.branch_len).map(|i| [i; 32]).collect(),
         }

@@ -101,7 +101,9 @@ impl World {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let series = |job: Job| (job.commitment().class, watch::channel(Some(Arc::new(job))).0);
+        let series = |job: Job| {
+            (job.commitment().expect("a share chain's").class, watch::channel(Some(Arc::new(job))).0)
+        };
         let work = Arc::new(TestSource {
             everybody: watch::channel(None).0,
             by_class: self.by_class.into_iter().map(series).collect(),

@@ -23,6 +23,8 @@ pub struct MinersForm {
     pub legacy: Vec<SocketAddr>,
     /// The public key that miners know this node by in Stratum V2, as they take it.
     pub authority: Option<String>,
+    /// Whether a Bitcoin block pays its finder alone: there is no share chain, and nothing else is paid.
+    pub solo: bool,
     /// What of their work is mined for the operator; none where nothing is.
     pub fee: Option<FeeForm>,
 }

@@ -1,7 +1,7 @@
 //! What is looked at on this machine: the data folder, the ports, the address, and whether a node runs already.
 
 use super::Finding;
-use crate::api;
+use crate::api::{self, ClientError};
 use crate::config::Config;
 use crate::ports;
 use crate::store::{OpenStore, StoreError};
@@ -50,6 +50,8 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
 enum RunningNode {
     None,
     OnThisChain(SocketAddr),
+    /// One that mines solo.
+    Solo(SocketAddr),
     /// One whose chain has this id.
     OnAnotherChain(SocketAddr, String),
 }
@@ -62,6 +64,7 @@ impl RunningNode {
                 Self::OnThisChain(address)
             }
             Ok(tip) => Self::OnAnotherChain(address, tip.chain_id.0.to_string()),
+            Err(ClientError::Refused(_)) => Self::Solo(address),
             // What it left behind when it was killed.
             Err(_) => Self::None,
         }
@@ -74,6 +77,14 @@ impl RunningNode {
             Self::OnThisChain(address) => {
                 Finding::good(check, format!("one runs on this data folder and answers at {address}"))
             }
+            Self::Solo(address) if config.solo => {
+                Finding::good(check, format!("one mines solo on this data folder and answers at {address}"))
+            }
+            Self::Solo(address) => Finding::bad(
+                check,
+                format!("the one at {address} mines solo on this data folder"),
+                "stop it, or give this one a folder of its own with --data-dir DIR",
+            ),
             Self::OnAnotherChain(address, id) => Finding::bad(
                 check,
                 format!("the one at {address} uses this data folder for another chain, {id}"),

@@ -71,13 +71,13 @@ pub async fn run(config: &Config, json: bool) -> Result<Outcome, OutputError> {
 
 fn heading(config: &Config) -> String {
     let params = &config.place.params;
-    format!(
-        "network   {}\nchain     {} ({})\ndata      {}\n\n",
-        NetworkName::of(params.network),
-        params.name,
-        params.chain_id(),
-        config.place.data_dir.display()
-    )
+    let chain = if config.solo {
+        "none: solo mining, where nothing is shared".to_owned()
+    } else {
+        format!("{} ({})", params.name, params.chain_id())
+    };
+    let (network, folder) = (NetworkName::of(params.network), config.place.data_dir.display());
+    format!("network   {network}\nchain     {chain}\ndata      {folder}\n\n")
 }
 
 fn text(findings: &[Finding], colour: bool) -> String {

@@ -1,0 +1,89 @@
+//! A node that mines solo: bitcoind, jobs, miners. No share chain, no store of one, no other nodes.
+
+use super::miners::{self, Doors, Listeners, Servers, Service};
+use super::tasks::Tasks;
+use super::upstreams::Guard;
+use super::{NodeOptions, announce, bind_api, ended_by, make_data_dir, random_u32};
+use crate::api;
+use crate::bitcoin::client::{BitcoinClient, Upstream};
+use crate::bitcoin::found::FoundFolder;
+use crate::config::Config;
+use crate::peers::driver::Footing;
+use crate::work::builder::Builder;
+use crate::work::finder::SoloFinder;
+use crate::work::ground::Ground;
+use crate::work::job::JobIds;
+use crate::work::outbox::Outbox;
+use crate::work::series::SeriesRegister;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// The only payout class: one output, for whoever finds the block.
+const CLASS: u16 = 1;
+
+/// Runs until `shutdown` is cancelled or something essential ends; then stops in order: miners, jobs, bitcoind.
+pub(super) async fn run(
+    config: &Config,
+    upstreams: Vec<Upstream>,
+    options: NodeOptions,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let listeners = Listeners::bind(config)?;
+    let api = bind_api(config.api).await?;
+    make_data_dir(config)?;
+    warn!(
+        "SOLO mining: nothing is shared; a Bitcoin block pays its finder all, and nothing else pays anything"
+    );
+
+    let tasks = Tasks::default();
+    // Ends after everything that may still find a block.
+    let bitcoin_stop = CancellationToken::new();
+    // What runs already must end when a later step fails.
+    let _at_last = (tasks.stop.clone().drop_guard(), bitcoin_stop.clone().drop_guard());
+    let (network, backends) = (config.place.network(), upstreams.len());
+    let bitcoin = BitcoinClient::start(upstreams, network.name(), options.timings, bitcoin_stop.clone());
+    let guard = Guard::start(FoundFolder::open(config.place.found_dir())?, &bitcoin, backends)?;
+
+    let series = Arc::new(SeriesRegister::default());
+    let ids = Arc::new(JobIds::starting_at(random_u32()?));
+    let fee = miners::fee(config);
+    let (open_sender, open) = watch::channel(true);
+    // Nothing is ever sent there: no hash is a share.
+    let (shares, _) = mpsc::channel(1);
+    let service = Service {
+        solo: true,
+        classes: vec![CLASS],
+        ids: ids.clone(),
+        fee: fee.clone(),
+        work: series.clone(),
+        outbox: Outbox { blocks: Arc::new(SoloFinder::new(bitcoin.submitter())), shares },
+        open,
+    };
+    let servers = Servers::new(config, listeners, service)?;
+    let builder = Builder {
+        ground: Ground::Solo(network),
+        templates: bitcoin.templates(),
+        series,
+        ids,
+        salt: random_u32()?.to_le_bytes(),
+        pace: options.pace,
+        fee,
+    };
+    let _announced = announce(config, api.local_addr()?)?;
+    let ports = api::Ports { network: None, miners: Some(servers.port.clone()) };
+
+    tasks.spawn("builder", builder.run(tasks.stop.child_token()));
+    // There is nobody to be level with.
+    let footing = watch::channel(Footing { ready: true, ..Footing::START }).1;
+    let doors = Doors { health: bitcoin.health(), footing, open: open_sender };
+    tasks.spawn_until_stop("doors", doors.keep());
+    servers.spawn(&tasks);
+    tasks.spawn("api", api::serve(api, None, ports, tasks.stop.child_token()));
+    tasks.run(&shutdown).await;
+    bitcoin_stop.cancel();
+    bitcoin.stopped().await;
+    guard.stop().await;
+    ended_by(&shutdown)
+}
