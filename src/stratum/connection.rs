@@ -33,8 +33,10 @@ const MOST_ANSWERS: usize = 16 * 1024;
 /// Time and bytes granted for a last answer to arrive before the connection is cut.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
-/// How long to look whether the miner has just said something, before it is sent away.
-const LAST_LOOK: Duration = Duration::from_millis(20);
+/// How long to look whether the miner has just said something, before the end.
+pub(crate) const LAST_LOOK: Duration = Duration::from_millis(20);
+/// How often it is then read from: some 64 KiB of what is not encrypted.
+pub(crate) const MOST_LAST_READS: usize = 32;
 /// Time granted for a goodbye to be written when the node goes down.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// First byte of a TLS handshake. Some clients try that first, and speak plainly once it fails.
@@ -71,6 +73,13 @@ pub(super) enum End {
     Full,
     /// The node is going down.
     Shutdown,
+}
+
+impl End {
+    /// Whether whoever was there may have found something: it had spoken the right language.
+    const fn is_of_a_miner(&self) -> bool {
+        !matches!(self, Self::Tls | Self::Plain | Self::Unsealed(_) | Self::Proxy | Self::NoHandshake)
+    }
 }
 
 impl fmt::Display for End {
@@ -193,7 +202,7 @@ impl Connection {
     /// Runs until either side ends it. Work that was found is passed on even then.
     pub(super) async fn run(mut self, shutdown: &CancellationToken) -> End {
         let end = self.serve(shutdown).await;
-        if matches!(end, End::Shutdown | End::NoWork) {
+        if end.is_of_a_miner() {
             self.take_the_rest().await;
         }
         match end {
@@ -246,7 +255,7 @@ impl Connection {
                 Wake::Tick if shutdown.is_cancelled() => Err(End::Shutdown),
                 Wake::Tick if !*self.open.borrow() => Err(End::NoWork),
                 Wake::Tick => self.on_tick(),
-                Wake::Readable => self.read(),
+                Wake::Readable => self.read().map(drop),
                 Wake::Writable => Ok(()),
             };
             if let Err(end) = step {
@@ -280,7 +289,8 @@ impl Connection {
         self.harvest.has_room() && self.session.waiting() < MOST_ANSWERS
     }
 
-    fn read(&mut self) -> Result<(), End> {
+    /// Takes what has come. False when nothing had.
+    fn read(&mut self) -> Result<bool, End> {
         let over_tls = self.tls.is_some();
         let space = match &mut self.tls {
             None => self.lines.space(),
@@ -289,14 +299,15 @@ impl Connection {
         match self.pipe.stream.try_read_buf(space) {
             Ok(0) => return Err(End::HungUp),
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(End::Socket(error)),
         }
         if !self.begun {
             self.begun = true;
             begins_well(space, over_tls)?;
         }
-        self.unseal()
+        self.unseal()?;
+        Ok(true)
     }
 
     /// Takes what was received before there was a connection.
@@ -355,14 +366,18 @@ impl Connection {
         Ok(())
     }
 
-    /// What the miner said before it is sent away counts. At most one buffer full.
+    /// What the miner said before the end counts, whatever ended it: a Bitcoin block may be in it.
     async fn take_the_rest(&mut self) {
-        if timeout(LAST_LOOK, self.pipe.stream.readable()).await.is_ok() {
-            let _ = self.read();
-        }
-        while let Ok(Some(line)) = self.lines.next() {
-            if let Some(Event::Found(found)) = self.session.on_line(line, now()) {
-                self.harvest.pass_on(*found);
+        let _ = timeout(LAST_LOOK, self.pipe.stream.readable()).await;
+        let mut reads = 0..MOST_LAST_READS;
+        loop {
+            while let Ok(Some(line)) = self.lines.next() {
+                if let Some(Event::Found(found)) = self.session.on_line(line, now()) {
+                    self.harvest.pass_on(*found);
+                }
+            }
+            if reads.next().is_none() || !matches!(self.read(), Ok(true)) {
+                return;
             }
         }
     }

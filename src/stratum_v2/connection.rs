@@ -7,7 +7,7 @@ use super::authority::Authority;
 use super::link::{Link, LinkError};
 use super::server::Server;
 use super::session::{Event, Session};
-use crate::stratum::connection::closed;
+use crate::stratum::connection::{LAST_LOOK, MOST_LAST_READS, closed};
 use crate::stratum::harvest::Harvest;
 use crate::stratum::pipe::{Pipe, Ready};
 use crate::stratum::server::{Limits, now};
@@ -142,6 +142,9 @@ impl Connection {
     /// Runs until either side ends it. Work that was found is passed on even then.
     pub(super) async fn run(mut self, shutdown: &CancellationToken) -> End {
         let end = self.serve(shutdown).await;
+        if !matches!(end, End::Link(_) | End::NoHandshake) {
+            self.take_the_rest().await;
+        }
         if matches!(end, End::Shutdown | End::NoWork) {
             self.session.say_goodbye();
         }
@@ -173,7 +176,7 @@ impl Connection {
                     Ok(())
                 }
                 Wake::Tick => self.on_tick(),
-                Wake::Readable => self.read(),
+                Wake::Readable => self.read().map(drop),
                 Wake::Writable => Ok(()),
             };
             if let Err(end) = step {
@@ -208,12 +211,29 @@ impl Connection {
         self.harvest.has_room() && self.session.waiting() < MOST_ANSWERS
     }
 
-    fn read(&mut self) -> Result<(), End> {
+    /// Takes what has come. False when nothing had.
+    fn read(&mut self) -> Result<bool, End> {
         match self.pipe.stream.try_read_buf(self.link.space()) {
             Ok(0) => Err(End::HungUp),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(End::Socket(error)),
+        }
+    }
+
+    /// What the miner said before the end counts, whatever ended it: a Bitcoin block may be in it.
+    async fn take_the_rest(&mut self) {
+        let _ = timeout(LAST_LOOK, self.pipe.stream.readable()).await;
+        let mut reads = 0..MOST_LAST_READS;
+        loop {
+            while let Ok(Some(mut frame)) = self.link.next(now().unix, &mut self.pipe.output) {
+                if let Some(Event::Found(found)) = self.session.on_frame(&mut frame, now()) {
+                    self.harvest.pass_on(*found);
+                }
+            }
+            if reads.next().is_none() || !matches!(self.read(), Ok(true)) {
+                return;
+            }
         }
     }
 

@@ -137,6 +137,21 @@ async fn a_bitcoin_block_counts_though_the_miner_or_the_node_leaves_at_once() {
 }
 
 #[tokio::test]
+async fn all_that_a_miner_said_before_the_node_leaves_counts() {
+    // Far more than is read in one go.
+    const SHARES: u32 = 200;
+    let running = Setup::default().start();
+    running.publish(easy(1));
+    let (mut client, _) = Client::mining(&running).await;
+    let said: Vec<String> = (0..SHARES).map(|nonce| submit(nonce, 1, nonce)).collect();
+    client.say(&said.join("\n")).await;
+    let mut shares = soon(running.stop()).await;
+    for nonce in 0..SHARES {
+        assert_eq!(shares.recv().await.map(|share| share.header.nonce), Some(nonce));
+    }
+}
+
+#[tokio::test]
 async fn shares_wait_for_a_busy_chain_and_none_is_lost() {
     let mut running = Setup { share_queue: 1, ..Setup::default() }.start();
     running.publish(easy(1));

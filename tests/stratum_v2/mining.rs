@@ -7,6 +7,7 @@ use mining_sv2::CloseChannelOwned;
 use parsers_sv2::{CommonMessagesOwned, MiningOwned};
 use sharechain::target::Target;
 use sharechain::verify::Targets;
+use std::sync::Arc;
 
 const STANDARD_JOBS: u32 = 1;
 
@@ -157,6 +158,20 @@ async fn a_server_with_another_key_is_not_believed() {
     assert!(Client::connect(running.address, Some(*other.public())).await.is_err());
     assert!(Client::connect(running.address, None).await.is_ok(), "who does not care is served");
     soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn a_bitcoin_block_counts_though_the_node_leaves_at_once() {
+    let every_hash_is_a_block = Targets { network: Target::MAX, block: Target::MIN, share: Target::MAX };
+    let running = Setup::default().start();
+    running.publish(JobMaker { targets: every_hash_is_a_block, ..JobMaker::default() });
+    let mut client = running.client(STANDARD_JOBS).await;
+    let mut channel = client.standard("rig").await;
+    client.say(channel.solve(0).submit).await;
+    let blocks = Arc::clone(&running.blocks);
+    let mut shares = soon(running.stop()).await;
+    assert_eq!(blocks.0.lock().expect("no panic").len(), 1);
+    assert!(shares.recv().await.is_some());
 }
 
 #[tokio::test]
