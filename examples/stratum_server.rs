@@ -15,7 +15,7 @@ use commonwork::bitcoin::{Template, TemplateTx};
 use commonwork::open_files;
 use commonwork::stratum::device::PayoutClasses;
 use commonwork::stratum::gate::Gate;
-use commonwork::stratum::server::{Limits, Port, Server};
+use commonwork::stratum::server::{House, Limits, Port, Server};
 use commonwork::stratum::session::SessionConfig;
 use commonwork::stratum::sessions::Sessions;
 use commonwork::work::job::{Candidate, Job, JobIds, JobParts, Purpose};
@@ -83,11 +83,13 @@ async fn main() -> Result<()> {
             default_owner: Some(jobs::owner(1)),
             ..SessionConfig::new(Network::Regtest, classes, ids)
         }),
-        work: Arc::new(Series(first)),
-        outbox: Outbox { blocks: Arc::new(NoBlocks), shares: sender },
-        open,
-        sessions: Sessions::new(0, SESSIONS),
-        gate: Gate::default(),
+        house: House {
+            work: Arc::new(Series(first)),
+            outbox: Outbox { blocks: Arc::new(NoBlocks), shares: sender },
+            open,
+            sessions: Sessions::new(0, SESSIONS),
+            gate: Gate::default(),
+        },
         limits: Limits::default(),
     };
     let port = Port::plain(args.listen)?;

@@ -3,13 +3,10 @@
 //! How often an address connects is the gate's concern; what is said is `super::service`'s.
 
 use super::service::Service;
-use crate::stratum::gate::{Gate, Guest, Reception};
-use crate::stratum::server::{BindError, bind_for};
+use crate::stratum::gate::{Guest, Reception};
+use crate::stratum::server::{BindError, House, bind_for};
 use crate::stratum::session::SessionConfig;
-use crate::stratum::sessions::Sessions;
 use crate::stratum::urls::{Reach, device_host};
-use crate::work::outbox::Outbox;
-use crate::work::source::WorkSource;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, join};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,17 +66,8 @@ impl Default for Limits {
 pub struct Server {
     /// What it has in common with Stratum v1.
     pub config: Arc<SessionConfig>,
-    /// Where jobs come from.
-    pub work: Arc<dyn WorkSource>,
-    /// Where found work goes.
-    pub outbox: Outbox,
-    /// Whether there is anything to mine on. While it is false, requests for work are answered with HTTP status 503; what
-    /// is handed in is judged.
-    pub open: watch::Receiver<bool>,
-    /// The miners that are alive, in all protocols: each worker is one.
-    pub sessions: Sessions,
-    /// The way in.
-    pub gate: Gate,
+    /// Whose miners it serves: each worker is one. What is handed in is judged even while it is closed.
+    pub house: House,
     /// Time limits.
     pub limits: Limits,
 }
@@ -121,7 +109,7 @@ impl Server {
                 connections: connections.clone(),
                 shutdown: shutdown.clone(),
             };
-            accepting.spawn(self.gate.clone().keep(listener, reception));
+            accepting.spawn(self.house.gate.clone().keep(listener, reception));
         }
         let mut tick = interval(TICK);
         while shutdown.run_until_cancelled(tick.tick()).await.is_some() {

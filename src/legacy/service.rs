@@ -13,7 +13,7 @@ use super::worker::{Rejection, Work};
 use super::workers::{Entry, Workers};
 use crate::stratum::harvest::Harvest;
 use crate::stratum::message::{self, Params};
-use crate::stratum::server::now;
+use crate::stratum::server::{House, now};
 use crate::stratum::session::MOST_USER_AGENT;
 use crate::work::job::{Job, JobId, JobIds};
 use crate::work::outbox::Outbox;
@@ -71,7 +71,8 @@ type Answer = Result<Response<Pieces>, Refused>;
 
 impl Service {
     pub(super) fn new(server: &Server, tasks: TaskTracker, shutdown: CancellationToken) -> Self {
-        let Server { config, work, sessions, outbox, open, limits, .. } = server;
+        let Server { config, house, limits } = server;
+        let House { work, sessions, outbox, open, .. } = house;
         Self {
             workers: Workers::new(Arc::clone(config), Arc::clone(work), sessions.clone()),
             ids: Arc::clone(&config.ids),

@@ -3,9 +3,10 @@
 use super::answer::Refused;
 use super::login::Login;
 use super::worker::{Hardness, Worker};
+use crate::stratum::device::start_difficulty;
 use crate::stratum::knocks::of_one_owner;
 use crate::stratum::password::Wishes;
-use crate::stratum::session::{SessionConfig, start_difficulty};
+use crate::stratum::session::SessionConfig;
 use crate::stratum::sessions::Sessions;
 use crate::stratum::user::owner_of;
 use crate::stratum::vardiff::Vardiff;

@@ -12,7 +12,7 @@ use crate::open_files;
 use crate::peers::driver::Footing;
 use crate::stratum::device::PayoutClasses;
 use crate::stratum::gate::Gate;
-use crate::stratum::server::{Limits, Port, Server};
+use crate::stratum::server::{House, Limits, Port, Server};
 use crate::stratum::session::SessionConfig;
 use crate::stratum::sessions::Sessions;
 use crate::stratum_v2::authority::Authority;
@@ -108,7 +108,6 @@ impl Servers {
         let wanted = !listeners.v2.is_empty();
         let authority = wanted.then(|| Authority::load(&config.place.authority_file())).transpose()?;
         let sessions = Sessions::new(random_u32()?, MAX_SESSIONS);
-        let gate = Gate::new(&config.proxy_protocol_from);
         let port_v2 = listeners.port_v2(config);
         let (identity, tls_ports) = tls::open(config)?;
         let addresses =
@@ -130,23 +129,18 @@ impl Servers {
             }),
         };
         listeners.v1.extend(tls_ports);
-        let standard_class = classes.last().copied().unwrap_or(1);
+        let house = House { work, outbox, open, sessions, gate: Gate::new(&config.proxy_protocol_from) };
         let classes = PayoutClasses::new(&classes, config.payout_class.clone());
         let v2 = authority.clone().map(|authority| server_v2::Server {
             config: Arc::new(session_v2::SessionConfig {
                 network,
                 default_owner: config.address,
-                standard_class,
                 classes: classes.clone(),
                 ids: ids.clone(),
                 fee: fee.clone(),
             }),
             authority,
-            work: work.clone(),
-            outbox: outbox.clone(),
-            open: open.clone(),
-            sessions: sessions.clone(),
-            gate: gate.clone(),
+            house: house.clone(),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS_V2)),
             limits: Limits::default(),
         });
@@ -157,20 +151,12 @@ impl Servers {
                 fee,
                 ..SessionConfig::new(network, classes, ids)
             }),
-            work,
-            outbox,
-            open,
-            sessions,
-            gate,
+            house,
             limits: Limits::default(),
         };
         let legacy = (!listeners.legacy.is_empty()).then(|| legacy::Server {
             config: v1.config.clone(),
-            work: v1.work.clone(),
-            outbox: v1.outbox.clone(),
-            open: v1.open.clone(),
-            sessions: v1.sessions.clone(),
-            gate: v1.gate.clone(),
+            house: v1.house.clone(),
             limits: legacy::Limits::default(),
         });
         Ok(Self {

@@ -174,17 +174,17 @@ impl Connection {
         session: Session,
         server: &Server,
     ) -> Self {
-        let began = Instant::now();
+        let (began, house) = (Instant::now(), &server.house);
         Self {
             pipe: Pipe::new(stream, began),
             tls,
             remote,
             session,
             lines: LineBuffer::default(),
-            harvest: Harvest::new(server.outbox.clone()),
+            harvest: Harvest::new(house.outbox.clone()),
             jobs: None,
-            work: Arc::clone(&server.work),
-            open: server.open.clone(),
+            work: Arc::clone(&house.work),
+            open: house.open.clone(),
             limits: server.limits,
             began,
             heard: began,

@@ -1,8 +1,10 @@
-//! What a device has room for: from the name of its program and its password to a payout class.
+//! What is known of devices by the names of their programs: what one has room for, with its password to a payout class,
+//! and how hard its first work is.
 //!
 //! A coinbase lists everybody who is paid, and firmware keeps it in a buffer of some size; what does not fit is cut
 //! off without a word, and the device then hashes in vain. How much fits is known of some programs by their names.
 
+use super::difficulty::Difficulty;
 use thiserror::Error;
 
 /// How many outputs devices hold, by a part of the name of their program in small letters. P2TR outputs, the largest,
@@ -59,6 +61,11 @@ impl PayoutClasses {
         self.classes.first().copied().unwrap_or(1)
     }
 
+    /// The largest class.
+    pub fn largest(&self) -> u16 {
+        self.classes.last().copied().unwrap_or(1)
+    }
+
     /// The class for a program of this name, whose owner `wished` for so many outputs.
     pub fn choose(&self, user_agent: &str, wished: Option<u16>) -> Result<u16, TooSmall> {
         let least = self.least();
@@ -72,6 +79,25 @@ impl PayoutClasses {
         let rows = self.table.iter().map(|(part, outputs)| (part.as_str(), *outputs));
         rows.chain(KNOWN.iter().copied()).find(|(part, _)| agent.contains(part)).map(|(_, outputs)| outputs)
     }
+}
+
+/// Difficulty to begin with, by the name that the mining program gives itself. Vardiff rises at once from one that is
+/// too low, but needs half a minute for each step down.
+pub(crate) fn start_difficulty(user_agent: &str) -> Difficulty {
+    const STARTS: &[(&str, i32)] = &[
+        ("nerdminer", -13),
+        ("commonwork", -10),
+        ("cpuminer", -10),
+        ("bitaxe", 9),
+        ("antminer", 14),
+        ("bmminer", 14),
+        ("bosminer", 14),
+        ("whatsminer", 14),
+        ("nicehash", 19),
+    ];
+    let agent = user_agent.to_ascii_lowercase();
+    let exponent = STARTS.iter().find(|(name, _)| agent.contains(name)).map_or(0, |(_, exponent)| *exponent);
+    Difficulty::power_of_two(exponent)
 }
 
 #[cfg(test)]

@@ -46,22 +46,29 @@ impl Default for Limits {
     }
 }
 
+/// What lies behind the ports of all protocols. Clones share it.
+#[derive(Clone)]
+pub struct House {
+    /// Where jobs come from.
+    pub work: Arc<dyn WorkSource>,
+    /// Where found work goes.
+    pub outbox: Outbox,
+    /// Whether there is anything to mine on. While it is false, nobody is given work: Stratum's connections are closed and
+    /// new ones refused, so that devices turn to their next pool, and HTTP answers with status 503.
+    pub open: watch::Receiver<bool>,
+    /// The miners that are alive, in all protocols.
+    pub sessions: Sessions,
+    /// The way in.
+    pub gate: Gate,
+}
+
 /// A Stratum server, before it runs.
 #[derive(Clone)]
 pub struct Server {
     /// What all sessions share.
     pub config: Arc<SessionConfig>,
-    /// Where jobs come from.
-    pub work: Arc<dyn WorkSource>,
-    /// Where found work goes.
-    pub outbox: Outbox,
-    /// Whether there is anything to mine on. While it is false, connections are closed and new ones refused, so that
-    /// devices turn to their next pool.
-    pub open: watch::Receiver<bool>,
-    /// The sessions that are alive.
-    pub sessions: Sessions,
-    /// The way in.
-    pub gate: Gate,
+    /// Whose miners it serves.
+    pub house: House,
     /// Time limits.
     pub limits: Limits,
 }
@@ -137,7 +144,7 @@ impl Server {
                 connections: connections.clone(),
                 shutdown: shutdown.clone(),
             };
-            accepting.spawn(self.gate.clone().keep(listener, reception));
+            accepting.spawn(self.house.gate.clone().keep(listener, reception));
         }
         accepting.close();
         accepting.wait().await;
@@ -158,12 +165,13 @@ struct Door {
 impl Door {
     fn admit(&self, Guest { stream, remote, said }: Guest) {
         let server = &self.server;
-        if !*server.open.borrow() {
+        let House { open, sessions, .. } = &server.house;
+        if !*open.borrow() {
             debug!(%remote, "miner refused: there is nothing to mine on");
             return;
         }
-        let Some(place) = server.sessions.admit(remote) else {
-            warn!(%remote, "miner refused: {} are connected already", server.sessions.count());
+        let Some(place) = sessions.admit(remote) else {
+            warn!(%remote, "miner refused: {} are connected already", sessions.count());
             return;
         };
         let tls = match self.tls.as_ref().map(Tls::new).transpose() {

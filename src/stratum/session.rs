@@ -7,8 +7,7 @@
 
 mod requests;
 
-pub use requests::EXTRANONCE2_SIZE;
-pub(crate) use requests::{MOST_USER_AGENT, start_difficulty};
+pub(crate) use requests::MOST_USER_AGENT;
 
 use super::account::Account;
 use super::device::PayoutClasses;

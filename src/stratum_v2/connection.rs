@@ -121,7 +121,7 @@ pub(super) struct Connection {
 impl Connection {
     /// `said` is what was received already.
     pub(super) fn new(stream: TcpStream, said: &[u8], session: Session, server: &Server) -> Self {
-        let began = Instant::now();
+        let (began, house) = (Instant::now(), &server.house);
         let authority: &Authority = &server.authority;
         let mut link = Link::new(authority);
         link.space().extend_from_slice(said);
@@ -129,10 +129,10 @@ impl Connection {
             pipe: Pipe::new(stream, began),
             session,
             link,
-            harvest: Harvest::new(server.outbox.clone()),
+            harvest: Harvest::new(house.outbox.clone()),
             jobs: Vec::new(),
-            work: Arc::clone(&server.work),
-            open: server.open.clone(),
+            work: Arc::clone(&house.work),
+            open: house.open.clone(),
             limits: server.limits,
             began,
             heard: began,

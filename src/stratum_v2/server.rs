@@ -5,16 +5,13 @@
 use super::authority::Authority;
 use super::connection::Connection;
 use super::session::{Session, SessionConfig};
-use crate::stratum::gate::{Gate, Guest, Reception};
-use crate::stratum::server::{BindError, Limits, bind_for};
-use crate::stratum::sessions::Sessions;
+use crate::stratum::gate::{Guest, Reception};
+use crate::stratum::server::{BindError, House, Limits, bind_for};
 use crate::stratum::urls::{Reach, device_host};
-use crate::work::outbox::Outbox;
-use crate::work::source::WorkSource;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -26,16 +23,8 @@ pub struct Server {
     pub config: Arc<SessionConfig>,
     /// The key that miners know this node by.
     pub authority: Authority,
-    /// Where jobs come from.
-    pub work: Arc<dyn WorkSource>,
-    /// Where found work goes.
-    pub outbox: Outbox,
-    /// Whether there is anything to mine on; see [`crate::stratum::server::Server`].
-    pub open: watch::Receiver<bool>,
-    /// The miners that are alive, in both protocols: each channel is one.
-    pub sessions: Sessions,
-    /// The way in, which is v1's too.
-    pub gate: Gate,
+    /// Whose miners it serves: each channel is one.
+    pub house: House,
     /// A permit for each connection.
     pub connections: Arc<Semaphore>,
     /// Time limits.
@@ -61,11 +50,9 @@ impl Server {
                 connections: connections.clone(),
                 shutdown: shutdown.clone(),
             };
-            accepting.spawn(self.gate.clone().keep(listener, reception));
+            accepting.spawn(self.house.gate.clone().keep(listener, reception));
         }
         accepting.close();
-        // Without a listener there is nothing to wait for but the end.
-        shutdown.cancelled().await;
         accepting.wait().await;
         connections.close();
         connections.wait().await;
@@ -77,7 +64,7 @@ impl Server {
         connections: &TaskTracker,
         shutdown: &CancellationToken,
     ) {
-        if !*self.open.borrow() {
+        if !*self.house.open.borrow() {
             debug!(%remote, "miner refused: there is nothing to mine on");
             return;
         }
@@ -85,7 +72,7 @@ impl Server {
             warn!(%remote, "miner refused: too many are connected already");
             return;
         };
-        let session = Session::new(Arc::clone(&self.config), self.sessions.clone(), remote);
+        let session = Session::new(Arc::clone(&self.config), self.house.sessions.clone(), remote);
         let connection = Connection::new(stream, &said, session, self);
         let shutdown = shutdown.clone();
         connections.spawn(async move {

@@ -79,9 +79,8 @@ pub struct SessionConfig {
     pub network: Network,
     /// Who is credited for user names that are no addresses.
     pub default_owner: Option<Owner>,
-    /// The payout class of header-only jobs, whose coinbase no device ever sees.
-    pub standard_class: u16,
-    /// Which payout class each device gets in jobs with a coinbase.
+    /// Which payout class each device gets in jobs with a coinbase. The coinbase of header-only ones no device ever sees:
+    /// they have the largest.
     pub classes: PayoutClasses,
     /// Where ids for jobs that are announced again come from; the builder of jobs uses the same.
     pub ids: Arc<JobIds>,
@@ -93,7 +92,7 @@ impl SessionConfig {
     /// The payout class for a channel of this kind, opened by a device that gives itself this name.
     fn class(&self, kind: Kind, device: &str) -> Result<u16, TooSmall> {
         match kind {
-            Kind::Standard => Ok(self.standard_class),
+            Kind::Standard => Ok(self.classes.largest()),
             Kind::Extended => self.classes.choose(device, None),
         }
     }

@@ -57,18 +57,10 @@ impl Setup {
             fee: self.fee,
             ..SessionConfig::new(Network::Regtest, classes, ids)
         };
-        let world = World { share_queue: self.share_queue, most_sessions: 2_000, ..World::default() };
-        world.start(address, |given| {
-            let server = Server {
-                config: Arc::new(config),
-                work: given.work,
-                outbox: given.outbox,
-                open: given.open,
-                sessions: given.sessions,
-                gate: self.gate,
-                limits: self.limits,
-            };
-            server.run(vec![listener], given.shutdown)
+        let Self { share_queue, gate, limits, .. } = self;
+        let world = World { share_queue, most_sessions: 2_000, gate, ..World::default() };
+        world.start(address, |house, shutdown| {
+            Server { config: Arc::new(config), house, limits }.run(vec![listener], shutdown)
         })
     }
 }

@@ -11,7 +11,7 @@ mod tls;
 mod transcripts;
 mod wire;
 
-use crate::support::server::{Given, Running, World, soon, unix_now};
+use crate::support::server::{Running, World, soon, unix_now};
 use commonwork::stratum::certificate::Identity;
 use commonwork::stratum::device::PayoutClasses;
 use commonwork::stratum::gate::Gate;
@@ -70,12 +70,10 @@ impl Setup {
             default_owner: self.default_owner,
             ..SessionConfig::new(Network::Regtest, classes, ids)
         };
-        let (gate, limits) = (Gate::new(&self.proxies), self.limits);
-        let Self { most_sessions, share_queue, by_class, .. } = self;
-        World { most_sessions, share_queue, by_class }.start(address, |given| {
-            let Given { work, outbox, open, sessions, shutdown } = given;
-            let server = Server { config: Arc::new(config), work, outbox, open, sessions, gate, limits };
-            server.run(vec![port], shutdown)
+        let Self { most_sessions, share_queue, by_class, limits, proxies, .. } = self;
+        let world = World { most_sessions, share_queue, by_class, gate: Gate::new(&proxies) };
+        world.start(address, |house, shutdown| {
+            Server { config: Arc::new(config), house, limits }.run(vec![port], shutdown)
         })
     }
 }

@@ -7,7 +7,7 @@ mod program;
 mod reference;
 mod solo;
 
-use crate::support::server::{self as support, Given, World, soon};
+use crate::support::server::{self as support, World, soon};
 use bitcoin::hashes::{Hash, sha256d};
 use codec_sv2::{
     Decoded, Decrypted, Handshake, InitiatorSent, MessageFrame, NoiseDecoder, NoiseEncoder,
@@ -80,19 +80,16 @@ impl Setup {
         let config = SessionConfig {
             network: Network::Regtest,
             default_owner: Some(crate::support::jobs::owner(1)),
-            standard_class: 360,
             classes: PayoutClasses::new(&[11, 38, 145, 360], []),
             ids: Arc::new(JobIds::starting_at(0x8000_0000)),
             fee: None,
         };
-        let (key, gate, limits) = (authority.clone(), Gate::new(&self.proxies), self.limits);
+        let (key, limits) = (authority.clone(), self.limits);
         let connections = Arc::new(Semaphore::new(self.most_connections));
-        let world = World { share_queue: self.share_queue, ..World::default() };
-        let server = world.start(address, |given| {
-            let Given { work, outbox, open, sessions, shutdown } = given;
-            let config = Arc::new(config);
-            let server =
-                Server { config, authority: key, work, outbox, open, sessions, gate, connections, limits };
+        let gate = Gate::new(&self.proxies);
+        let world = World { share_queue: self.share_queue, gate, ..World::default() };
+        let server = world.start(address, |house, shutdown| {
+            let server = Server { config: Arc::new(config), authority: key, house, connections, limits };
             server.run(vec![listener], shutdown)
         });
         Running { server, authority }

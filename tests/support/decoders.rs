@@ -95,7 +95,6 @@ fn stratum_v2_frames(bytes: &[u8]) {
     let config = SessionConfig {
         network: Network::Main,
         default_owner: Some(owner(1)),
-        standard_class: 360,
         classes: PayoutClasses::new(&[11, 38, 145, 360], []),
         ids: Arc::new(JobIds::starting_at(0x100)),
         fee: None,

@@ -2,6 +2,8 @@
 //! found, and patience.
 
 use super::jobs::JobMaker;
+use commonwork::stratum::gate::Gate;
+use commonwork::stratum::server::House;
 use commonwork::stratum::sessions::Sessions;
 use commonwork::work::job::{Candidate, Job};
 use commonwork::work::outbox::{BlockSink, Outbox};
@@ -23,6 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Waits for something that must happen.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("it happens within a minute")
+}
+
+/// Connects for one address until it has connected too often; `is_let_in` connects once.
+pub(crate) async fn knock_too_often(is_let_in: impl AsyncFn() -> bool) {
+    for _ in 0..50 {
+        assert!(is_let_in().await);
+    }
+    let mut more = 0;
+    while is_let_in().await {
+        more += 1;
+        assert!(more < 2_000, "ten a second are too slow to matter");
+    }
 }
 
 /// Seconds since 1970, as the server sees them.
@@ -66,15 +80,7 @@ pub(crate) struct World {
     pub(crate) share_queue: usize,
     /// The jobs of each class that has its own.
     pub(crate) by_class: Vec<Job>,
-}
-
-/// What a server needs of it.
-pub(crate) struct Given {
-    pub(crate) work: Arc<dyn WorkSource>,
-    pub(crate) outbox: Outbox,
-    pub(crate) open: watch::Receiver<bool>,
-    pub(crate) sessions: Sessions,
-    pub(crate) shutdown: CancellationToken,
+    pub(crate) gate: Gate,
 }
 
 /// A server at work.
@@ -91,13 +97,17 @@ pub(crate) struct Running {
 
 impl Default for World {
     fn default() -> Self {
-        Self { most_sessions: 100, share_queue: 10_000, by_class: Vec::new() }
+        Self { most_sessions: 100, share_queue: 10_000, by_class: Vec::new(), gate: Gate::default() }
     }
 }
 
 impl World {
-    /// Starts what `serve` makes, which listens at this address.
-    pub(crate) fn start<F>(self, address: SocketAddr, serve: impl FnOnce(Given) -> F) -> Running
+    /// Starts what `serve` makes, which listens at this address until it is told to end.
+    pub(crate) fn start<F>(
+        self,
+        address: SocketAddr,
+        serve: impl FnOnce(House, CancellationToken) -> F,
+    ) -> Running
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -115,13 +125,14 @@ impl World {
         let (open, is_open) = watch::channel(true);
         let sessions = Sessions::new(0xfffe_0000, self.most_sessions);
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(serve(Given {
+        let house = House {
             work: Arc::<TestSource>::clone(&work),
             outbox: Outbox { blocks: Arc::<Blocks>::clone(&blocks), shares: share_sender },
             open: is_open,
             sessions: sessions.clone(),
-            shutdown: shutdown.clone(),
-        }));
+            gate: self.gate,
+        };
+        let task = tokio::spawn(serve(house, shutdown.clone()));
         Running { address, shares, open, sessions, shutdown, work, blocks, task }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Event, Now, Session, Worker};
 use crate::stratum::configure::configure;
+use crate::stratum::device::start_difficulty;
 use crate::stratum::difficulty::Difficulty;
 use crate::stratum::hex;
 use crate::stratum::message::{self, Params, Refusal, Request};
@@ -15,7 +16,7 @@ use sharechain::owner::Owner;
 use sharechain::target::Target;
 
 /// Bytes that the miner counts in the extranonce.
-pub const EXTRANONCE2_SIZE: usize = 8;
+const EXTRANONCE2_SIZE: usize = 8;
 /// User names that are remembered; the work of others is looked at more slowly.
 const MOST_NAMES: usize = 16;
 pub(crate) const MOST_USER_AGENT: usize = 64;
@@ -267,23 +268,4 @@ impl Session {
             _ => Err(Refusal::Unauthorized),
         }
     }
-}
-
-/// Difficulty to begin with, by the name that the mining program gives itself. Vardiff rises at once from one that is
-/// too low, but needs half a minute for each step down.
-pub(crate) fn start_difficulty(user_agent: &str) -> Difficulty {
-    const STARTS: &[(&str, i32)] = &[
-        ("nerdminer", -13),
-        ("commonwork", -10),
-        ("cpuminer", -10),
-        ("bitaxe", 9),
-        ("antminer", 14),
-        ("bmminer", 14),
-        ("bosminer", 14),
-        ("whatsminer", 14),
-        ("nicehash", 19),
-    ];
-    let agent = user_agent.to_ascii_lowercase();
-    let exponent = STARTS.iter().find(|(name, _)| agent.contains(name)).map_or(0, |(_, exponent)| *exponent);
-    Difficulty::power_of_two(exponent)
 }

@@ -59,7 +59,6 @@ impl Script {
         let config = SessionConfig {
             network: Network::Main,
             default_owner: Some(owner(1)),
-            standard_class: 360,
             classes: PayoutClasses::new(&[11, 38, 145, 360], [("small".to_owned(), 4)]),
             ids: Arc::new(JobIds::starting_at(0x7000_0000)),
             fee,
