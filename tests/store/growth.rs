@@ -15,8 +15,9 @@ fn size(path: &Path) -> u64 {
 /// Segments that are open or not yet found to be free, whatever the store holds.
 const SPARE: u64 = 16 * SEGMENT_BYTES as u64;
 
-/// Writes `blocks`, keeping as many as they say; the file must stay within three times what is kept and some segments,
-/// and must have stopped growing halfway.
+/// Writes `blocks`, keeping as many as they say; the file must stay within three times what is kept and some segments.
+/// It must have stopped growing halfway, but for some segments more: which ones are found to be free goes by when sled
+/// looks, so the file's size is not the same twice.
 fn grow(blocks: &Blocks, count: u32) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = open(folder.path());
@@ -31,7 +32,7 @@ fn grow(blocks: &Blocks, count: u32) {
         blocks.kept
     );
     assert!(end < 3 * live + SPARE, "{end} bytes on the disk for {live} bytes of rows");
-    assert!(end < halfway + halfway / 4, "{halfway} bytes halfway, {end} at the end");
+    assert!(end < halfway + halfway / 4 + SPARE / 2, "{halfway} bytes halfway, {end} at the end");
 }
 
 #[test]
