@@ -27,8 +27,8 @@ impl Account {
     }
 
     /// The form in which a new job is to be served, to a miner of this difficulty: to be called for each job, once.
-    pub(crate) fn choose(&self, job: Arc<Job>, difficulty: Difficulty) -> Arc<Job> {
-        match &self.toll {
+    pub(crate) fn choose(&mut self, job: Arc<Job>, difficulty: Difficulty) -> Arc<Job> {
+        match &mut self.toll {
             Some(toll) => toll.choose(job, difficulty.work() * SHARES_PER_JOB),
             None => job,
         }

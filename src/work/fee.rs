@@ -74,6 +74,8 @@ pub fn percent(per_10_000: u16) -> String {
 pub struct Toll {
     per_10_000: u16,
     owner: Owner,
+    /// For whom the session mines; none before its first job.
+    miner: Option<Owner>,
     /// Ten thousandths of hashes by which the fee is behind its part; below zero it is ahead.
     owed: i128,
     /// Ten thousandths of a job's work that may be owed before the fee gets a job: where in its cycle the session
@@ -83,21 +85,29 @@ pub struct Toll {
 
 impl Toll {
     const fn new(per_10_000: u16, owner: Owner, start: u16) -> Self {
-        Self { per_10_000, owner, owed: 0, start }
+        Self { per_10_000, owner, miner: None, owed: 0, start }
     }
 
     /// The form in which a job is to be served: itself, or the one that is mined for the fee. `hashes` is the work
-    /// that the session may be expected to do on it.
-    pub fn choose(&self, job: Arc<Job>, hashes: u128) -> Arc<Job> {
+    /// that the session may be expected to do on it. A session that is resumed for another owner begins a new account.
+    pub fn choose(&mut self, job: Arc<Job>, hashes: u128) -> Arc<Job> {
+        if self.miner != Some(*job.owner()) {
+            (self.miner, self.owed) = (Some(*job.owner()), 0);
+        }
         match job.for_fee() {
             Some(for_fee) if self.is_due(hashes) => Arc::clone(for_fee),
             _ => job,
         }
     }
 
-    /// Counts accepted work, of this many expected hashes, on a job that was served.
+    /// Counts accepted work, of this many expected hashes, on a job that was served: the miner's, or the fee's. What is
+    /// mined for the fee's owner by hardware of its own is no fee.
     pub fn count(&mut self, job: &Job, hashes: u128) {
-        self.add(*job.owner() == self.owner, hashes);
+        let is_for_fee = *job.owner() == self.owner;
+        let counts = |miner| miner != self.owner && (is_for_fee || miner == *job.owner());
+        if self.miner.is_some_and(counts) {
+            self.add(is_for_fee, hashes);
+        }
     }
 
     /// Whether more would be owed after the next job than where the cycle began, were it not for the fee.
@@ -206,6 +216,23 @@ mod tests {
         assert!(Arc::ptr_eq(&toll.choose(Arc::clone(&both), 100), &both), "paid for long");
         toll.count(&both, 100 * 20_000);
         assert!(Arc::ptr_eq(&toll.choose(both, 100), &for_fee));
+    }
+
+    #[test]
+    fn a_session_that_is_resumed_for_another_owner_owes_nothing_and_has_paid_nothing() {
+        let fee = Fee::new(5_000, owner(9), Some(owner(2)));
+        let toll = || fee.toll([0, 0, 0, 1]);
+        let job = |number| Arc::new(JobMaker { owner: owner(number), ..JobMaker::default() }.job());
+        let (operators, exempt, for_fee) = (job(9), job(2), job(9));
+        let others = Arc::new(JobMaker { owner: owner(1), ..JobMaker::default() }.job().with_fee(for_fee));
+        let fresh = toll().choose(Arc::clone(&others), 100);
+        for first in [operators, exempt] {
+            let mut toll = toll();
+            toll.choose(Arc::clone(&first), 100);
+            toll.count(&first, 1 << 60);
+            let chosen = toll.choose(Arc::clone(&others), 100);
+            assert!(Arc::ptr_eq(&chosen, &fresh), "as one that just came");
+        }
     }
 
     #[test]
