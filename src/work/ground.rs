@@ -127,7 +127,7 @@ impl Ground {
     pub(super) async fn aim(&mut self, header: ShareHeader, template: &Template) -> Result<Aim, NoJobs> {
         match self {
             Self::Pool(pool) => pool.aim(header, template).await,
-            Self::Solo(_) => Ok(Aim::Solo),
+            Self::Solo(network) => Ok(Aim::Solo(*network)),
         }
     }
 }

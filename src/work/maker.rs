@@ -8,7 +8,7 @@ use crate::bitcoin::Template;
 use sharechain::chain::{Draft, JobChoices};
 use sharechain::coinbase::{self, CoinbaseInputs};
 use sharechain::owner::Owner;
-use sharechain::params::{ChainId, ChainParams, MAX_HEADER_TIME_AHEAD};
+use sharechain::params::{ChainId, ChainParams, MAX_HEADER_TIME_AHEAD, Network};
 use sharechain::payout::Payouts;
 use sharechain::share::{COINBASE_SUFFIX_LEN, ShareHeader, Tag};
 use sharechain::target::Target;
@@ -55,7 +55,7 @@ pub enum Aim {
     /// Shares of a share chain.
     Pool(Arc<PoolAim>),
     /// Nothing: each Bitcoin block pays its finder alone.
-    Solo,
+    Solo(Network),
 }
 
 /// What is known of the share chain.
@@ -113,7 +113,7 @@ impl JobMaker {
             Aim::Pool(pool) => {
                 pool.params.classes.iter().copied().filter(|class| *class <= key.class).collect()
             }
-            Aim::Solo => vec![key.class],
+            Aim::Solo(_) => vec![key.class],
         };
         let mut room = None;
         for class in classes.into_iter().rev() {
@@ -134,7 +134,9 @@ impl JobMaker {
         self.counter += 1;
         let made = match &round.aim {
             Aim::Pool(pool) => pool.coinbase(&round.hashed, self.tag(), key).ok_or(NoJob::Coinbase)?,
-            Aim::Solo => solo_coinbase(&round.hashed, &self.tag(), key.owner, round.header.time),
+            Aim::Solo(network) => {
+                solo_coinbase(&round.hashed, &self.tag(), key.owner, (*network, round.header.time))
+            }
         };
         let Hashed { template, branch, .. } = &round.hashed;
         Ok(Draught {
@@ -206,9 +208,10 @@ impl PoolAim {
     }
 }
 
-/// The coinbase that pays everything to this owner.
-fn solo_coinbase(hashed: &Hashed, tag: &Tag, owner: Owner, time: u32) -> Coinbase {
+/// The coinbase that pays everything to this owner, for a header of this time.
+fn solo_coinbase(hashed: &Hashed, tag: &Tag, owner: Owner, (network, time): (Network, u32)) -> Coinbase {
     let template = &hashed.template;
+    let (min_time, max_time) = solo_times(network, template, time);
     let payouts = Payouts { outputs: vec![(owner, template.coinbase_value)], bonus: None };
     Coinbase {
         prefix: coinbase::prefix(&CoinbaseInputs {
@@ -221,8 +224,22 @@ fn solo_coinbase(hashed: &Hashed, tag: &Tag, owner: Owner, time: u32) -> Coinbas
         purpose: Purpose::Solo { owner, witness_commitment: hashed.witness_commitment },
         // No hash is a share.
         targets: Targets { network: template.target, block: Target::MIN, share: Target::MIN },
-        min_time: 0,
-        max_time: time.saturating_add(MAX_HEADER_TIME_AHEAD),
+        min_time,
+        max_time,
+    }
+}
+
+/// The first and the last header time for which the template's target holds. Where blocks that are late may be easy, the
+/// template does not say when late begins: an easy one may be later, another earlier, than the time it was made for.
+fn solo_times(network: Network, template: &Template, time: u32) -> (u32, u32) {
+    let rules = network.rules();
+    let latest = time.saturating_add(MAX_HEADER_TIME_AHEAD);
+    if !rules.min_difficulty_blocks {
+        (0, latest)
+    } else if template.bits.to_consensus() == rules.limit {
+        (template.current_time, latest)
+    } else {
+        (0, template.current_time)
     }
 }
 
@@ -240,6 +257,16 @@ mod tests {
     use crate::work::job::Solution;
     use bitcoin::consensus::encode::deserialize;
 
+    #[test]
+    fn solo_times_keep_the_target_where_late_blocks_may_be_easy() {
+        let mut template = with_transactions(0);
+        let (time, current) = (template.current_time + 9, template.current_time);
+        assert_eq!(solo_times(Network::Main, &template, time), (0, time + 7_200));
+        assert_eq!(solo_times(Network::Testnet4, &template, time), (0, current));
+        template.bits = bitcoin::CompactTarget::from_consensus(Network::Testnet4.rules().limit);
+        assert_eq!(solo_times(Network::Testnet4, &template, time), (current, time + 7_200));
+    }
+
     fn solo(template: &Template) -> Arc<Job> {
         let round = Round {
             hashed: Hashed::new(Arc::new(template.clone())),
@@ -250,7 +277,7 @@ mod tests {
                 bits: template.bits,
                 nonce: 0,
             },
-            aim: Aim::Solo,
+            aim: Aim::Solo(Network::Main),
             clean: true,
         };
         let mut maker = JobMaker::new(Arc::new(JobIds::starting_at(1)), [0; 4]);
