@@ -159,6 +159,9 @@ impl Talk {
             Work::Any { id: id.clone(), time: time.into_owned() }
         } else {
             let difficulty = self.difficulty;
+            if difficulty * 32_f64.exp2() > HARDEST {
+                return Err(self.too_hard());
+            }
             let subscription = Subscription { extranonce1, extranonce2_size, mask: 0, difficulty };
             let job =
                 Job::read(&read(params, no_job)?, &subscription).map_err(|_| Fault::Nonsense(no_job))?;
@@ -198,6 +201,10 @@ impl Talk {
         Said::Answer { took: now.saturating_duration_since(made), refused }
     }
 
+    fn too_hard(&self) -> Fault {
+        Fault::TooHard(self.difficulty.to_string())
+    }
+
     /// Appends a submit that nobody made before. Nothing happens while there is no work.
     pub(super) fn submit(&mut self, out: &mut Vec<u8>, now: Instant) -> Result<(), Fault> {
         let Some(work) = &self.work else { return Ok(()) };
@@ -216,11 +223,8 @@ impl Talk {
             }
             Work::Searched(job) => {
                 let piece = job.take_piece();
-                let too_hard = || Fault::TooHard(self.difficulty.to_string());
-                if self.difficulty * 32_f64.exp2() > HARDEST {
-                    return Err(too_hard());
-                }
-                let nonce = Search::new(&piece.header, job.target).run(0..NONCES).ok_or_else(too_hard)?;
+                let found = Search::new(&piece.header, job.target).run(0..NONCES);
+                let nonce = found.ok_or_else(|| self.too_hard())?;
                 let (job, extranonce2, time) = (&job.id, &piece.extranonce2, job.time);
                 writeln!(
                     out,
@@ -255,14 +259,15 @@ fn quote(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const JOB: &str = concat!(
+        r#"{"id":null,"method":"mining.notify","params":["a1","0000000000000000000000000000000000000000000000000000000000000000","#,
+        r#""01","02",[],"20000000","1d00ffff","65000000",false]}"#
+    );
+
     /// At a difficulty of two to the power of `exponent`.
     fn logged_in(exponent: i32) -> Talk {
         let difficulty = f64::from(exponent).exp2();
         let mut talk = Talk::new("me".into());
-        let job = concat!(
-            r#"{"id":null,"method":"mining.notify","params":["a1","0000000000000000000000000000000000000000000000000000000000000000","#,
-            r#""01","02",[],"20000000","1d00ffff","65000000",false]}"#
-        );
         for line in [
             r#"{"id":1,"result":[[],"0000000a",8],"error":null}"#,
             r#"{"id":2,"result":true,"error":null}"#,
@@ -271,7 +276,7 @@ mod tests {
             assert_eq!(talk.on_line(line.as_bytes(), Instant::now()), Ok(Said::Nothing));
             assert!(!talk.is_ready());
         }
-        assert_eq!(talk.on_line(job.as_bytes(), Instant::now()), Ok(Said::Job("a1".into())));
+        assert_eq!(talk.on_line(JOB.as_bytes(), Instant::now()), Ok(Said::Job("a1".into())));
         assert!(talk.is_ready());
         talk
     }
@@ -311,8 +316,10 @@ mod tests {
         let nonce = u32::from_str_radix(line["params"][4].as_str().expect("text"), 16).expect("digits");
         let nonces = u64::from(nonce)..u64::from(nonce) + 1;
         assert_eq!(Search::new(&piece.header, job.target).run(nonces), Some(nonce));
-        let refused = logged_in(0).submit(&mut Vec::new(), Instant::now());
-        assert_eq!(refused, Err(Fault::TooHard("1".into())));
+        let (mut talk, now) = (logged_in(-28), Instant::now());
+        let harder = talk.on_line(br#"{"id":null,"method":"mining.set_difficulty","params":[1]}"#, now);
+        assert_eq!(harder, Ok(Said::Nothing));
+        assert_eq!(talk.on_line(JOB.as_bytes(), now), Err(Fault::TooHard("1".into())));
     }
 
     #[test]
