@@ -104,7 +104,7 @@ impl Gate {
     /// Finds out for whom a proxy connects, in a task of its own.
     fn ask<F: Fn(Guest) + Clone + Send + 'static>(&self, guest: Guest, reception: &Reception<F>) {
         let Ok(permit) = Arc::clone(&self.unclear).try_acquire_owned() else {
-            warn!(proxy = %guest.remote, "connection refused: too many of proxies' have not said for whom they are");
+            debug!(proxy = %guest.remote, "connection refused: too many of proxies' have not said for whom they are");
             return;
         };
         let (gate, reception) = (self.clone(), reception.clone());
