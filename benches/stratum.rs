@@ -6,6 +6,7 @@ mod jobs;
 use commonwork::stratum::device::PayoutClasses;
 use commonwork::stratum::session::{Now, Session, SessionConfig};
 use commonwork::stratum::sessions::Sessions;
+use commonwork::stratum::visitor::{Protocol, Visitor};
 use commonwork::work::job::{Job, JobIds};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -37,7 +38,8 @@ fn session(job: &Arc<Job>) -> Session {
     let classes = PayoutClasses::new(&[11], []);
     let config =
         SessionConfig { default_owner: Some(owner(1)), ..SessionConfig::new(Network::Main, classes, ids) };
-    let place = Sessions::new(0x0102_0304, 1).admit((Ipv4Addr::LOCALHOST, 1).into()).expect("room");
+    let visitor = Visitor::new((Ipv4Addr::LOCALHOST, 1).into(), Protocol::Stratum, Instant::now());
+    let place = Sessions::new(0x0102_0304, 1).admit(visitor).expect("room");
     let mut session = Session::new(Arc::new(config), place, now());
     session.on_line(br#"{"id":1,"method":"mining.subscribe","params":["bench"]}"#, now());
     session.on_line(br#"{"id":2,"method":"mining.authorize","params":["rig"]}"#, now());

@@ -30,6 +30,7 @@ mod solo;
 mod tasks;
 mod tls;
 mod upstreams;
+mod workers;
 
 pub use upstreams::upstreams;
 

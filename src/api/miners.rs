@@ -1,6 +1,6 @@
-//! The part of the interface that is about miners: where they connect, and how many there are.
+//! The part of the interface that is about miners: where they connect, and who they are.
 
-use super::form::{FeeForm, MinersForm};
+use super::form::{FeeForm, MinersForm, WorkerForm};
 use super::server::{Shared, fault};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -28,6 +28,8 @@ pub struct MinersPort {
     pub authority: Option<String>,
     /// How many miners are connected.
     pub count: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Each of them, now. Their number is bounded.
+    pub workers: Arc<dyn Fn() -> Vec<WorkerForm> + Send + Sync>,
     /// Whether they are let in.
     pub serving: watch::Receiver<bool>,
     /// Whether a Bitcoin block pays its finder alone.
@@ -58,6 +60,7 @@ pub(super) fn miners() -> MethodRouter<Shared> {
             authority: port.authority.clone(),
             solo: port.solo,
             fee: port.fee.clone(),
+            workers: (port.workers)(),
         })
         .into_response()
     })

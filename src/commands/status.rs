@@ -133,6 +133,7 @@ mod tests {
             authority: Some("9bX".into()),
             solo: false,
             fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
+            workers: vec![],
         };
         let mut status = Status { interface: port, chain: Some(chain), miners };
         let shown = text(&status);

@@ -1,5 +1,6 @@
 //! Who asks: HTTP's basic authentication, in which user and password are those of Stratum.
 
+use crate::stratum::message::printable;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
@@ -34,7 +35,7 @@ impl Login {
 /// The name of the mining program, cut to a bounded length.
 pub(super) fn user_agent(headers: &HeaderMap, most: usize) -> String {
     let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("");
-    agent.chars().filter(|c| !c.is_control()).take(most).collect()
+    printable(agent, most)
 }
 
 #[cfg(test)]

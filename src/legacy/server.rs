@@ -7,6 +7,7 @@ use crate::stratum::gate::{Guest, Reception};
 use crate::stratum::server::{BindError, House, bind_for};
 use crate::stratum::session::SessionConfig;
 use crate::stratum::urls::{Reach, device_host};
+use crate::stratum::visitor::Protocol;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -104,6 +105,7 @@ impl Server {
             say_url(&listener);
             let door = door.clone();
             let reception = Reception {
+                protocol: Protocol::Legacy,
                 admit: move |guest| door.admit(guest),
                 patience: self.limits.head,
                 connections: connections.clone(),
@@ -127,17 +129,17 @@ impl Door {
         match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => drop(self.connections.spawn(self.clone().serve(guest, permit))),
             Err(_) => {
-                warn!(remote = %guest.remote, "miner refused: {MAX_CONNECTIONS} connections are open already");
+                warn!(remote = %guest.visitor.remote, "miner refused: {MAX_CONNECTIONS} connections are open already");
             }
         }
     }
 
-    async fn serve(self, Guest { stream, remote, said }: Guest, _permit: OwnedSemaphorePermit) {
+    async fn serve(self, Guest { stream, visitor, said }: Guest, _permit: OwnedSemaphorePermit) {
         let (read, write) = stream.into_split();
         let stream = join(Cursor::new(said).chain(read), write);
         let service = service_fn(|request| {
             let service = Arc::clone(&self.service);
-            async move { Ok::<_, Infallible>(service.answer(remote, request).await) }
+            async move { Ok::<_, Infallible>(service.answer(visitor, request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -152,7 +154,7 @@ impl Door {
             biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    debug!(%remote, %error, "connection ended");
+                    debug!(remote = %visitor.remote, %error, "connection ended");
                 }
                 return;
             }

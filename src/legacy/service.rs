@@ -15,6 +15,7 @@ use crate::stratum::harvest::Harvest;
 use crate::stratum::message::{self, Params};
 use crate::stratum::server::{House, now};
 use crate::stratum::session::MOST_USER_AGENT;
+use crate::stratum::visitor::Visitor;
 use crate::work::job::{Job, JobId, JobIds};
 use crate::work::outbox::Outbox;
 use http_body_util::{BodyExt, Limited};
@@ -22,7 +23,6 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 use serde::Deserialize;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -93,17 +93,17 @@ impl Service {
     }
 
     /// Answers one request.
-    pub(super) async fn answer(&self, remote: SocketAddr, request: Request<Incoming>) -> Response<Pieces> {
+    pub(super) async fn answer(&self, visitor: Visitor, request: Request<Incoming>) -> Response<Pieces> {
         let mut id = "null".to_owned();
-        let answer = self.try_answer(remote, request, &mut id).await;
+        let answer = self.try_answer(visitor, request, &mut id).await;
         answer.unwrap_or_else(|why| {
-            debug!(%remote, "request refused: {why}");
+            debug!(remote = %visitor.remote, "request refused: {why}");
             refusal(&id, &why)
         })
     }
 
     /// `id` becomes that of the call as soon as it is known.
-    async fn try_answer(&self, remote: SocketAddr, request: Request<Incoming>, id: &mut String) -> Answer {
+    async fn try_answer(&self, visitor: Visitor, request: Request<Incoming>, id: &mut String) -> Answer {
         let login = Login::read(request.headers()).ok_or(Refused::NoLogin)?;
         let agent = user_agent(request.headers(), MOST_USER_AGENT);
         let is_long_poll = request.uri().path() == LONG_POLL_PATH;
@@ -112,7 +112,7 @@ impl Service {
             return Err(Refused::NotPost);
         }
         let body = self.read(request.into_body()).await?;
-        let entry = self.workers.at_request(remote, login, agent, now().instant)?;
+        let entry = self.workers.at_request(visitor, login, agent, now().instant)?;
         if is_get {
             return self.getwork(&entry, id, true).await;
         }

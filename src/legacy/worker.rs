@@ -7,6 +7,7 @@ use super::submission::{Proof, Submission};
 use crate::stratum::account::Account;
 use crate::stratum::configure::VERSION_MASK;
 use crate::stratum::difficulty::Difficulty;
+use crate::stratum::record::{Accepted, Reason};
 use crate::stratum::served::{MAX_AGE, Served, most};
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Place;
@@ -76,6 +77,20 @@ pub(super) enum Rejection {
     MerkleRoot,
     /// What is wrong in any protocol.
     Fault(Fault),
+}
+
+impl From<Rejection> for Reason {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::UnknownWork => Self::UnknownJob,
+            Rejection::Fault(fault) => fault.into(),
+            Rejection::PrevBlock
+            | Rejection::Bits
+            | Rejection::Version
+            | Rejection::Coinbase
+            | Rejection::MerkleRoot => Self::Other,
+        }
+    }
 }
 
 impl fmt::Display for Rejection {
@@ -174,7 +189,7 @@ impl Worker {
         let difficulty = self.difficulty(now.instant);
         let news = job.id();
         let job = self.choose(job, difficulty);
-        self.place.stats.set_difficulty(difficulty);
+        self.place.record.on_work(difficulty, now.instant);
         let mut extranonce = Extranonce::default();
         extranonce[..4].copy_from_slice(&self.place.extranonce1());
         extranonce[4..FIXED].copy_from_slice(&self.count.to_be_bytes());
@@ -208,9 +223,9 @@ impl Worker {
             Ok((found, answer)) => (found.is_worth_something().then_some(found), answer),
             Err(rejection) => (None, Err(rejection)),
         };
-        self.place.stats.count(answer.is_ok());
+        self.place.record.on_submit(answer.map_err(Reason::from), now.instant);
         self.refusals.on_submit(answer.is_ok(), now.instant);
-        (found, answer)
+        (found, answer.map(drop))
     }
 
     /// Whether a block would be taken if its hash were good enough (BIP23's proposals).
@@ -231,7 +246,7 @@ impl Worker {
 
     /// Counts a submit that could not even be read.
     pub(super) fn refuse(&mut self, now: Instant) {
-        self.place.stats.count(false);
+        self.place.record.on_submit(Err(Reason::Other), now);
         self.refusals.on_submit(false, now);
     }
 
@@ -240,17 +255,18 @@ impl Worker {
         submission: &Submission,
         newest: Option<&Job>,
         now: Now,
-    ) -> Result<(Found, Result<(), Rejection>), Rejection> {
+    ) -> Result<(Found, Result<Accepted, Rejection>), Rejection> {
         let (work, extranonce) = self.find(submission)?;
         let served = work.served.clone();
         let Header { version, time, nonce, .. } = submission.header;
         let solution = Solution { extranonce, version: version.to_consensus(), time, nonce };
         let newest = newest.unwrap_or(&served.job);
         let (found, fault) = weigh((&served, &solution), served.difficulty, newest, &mut self.account, now);
-        let answer = match fault {
-            Some(fault) => check_version(&submission.header, &served.job).and(Err(Rejection::Fault(fault))),
-            None => check_version(&submission.header, &served.job),
+        let judged = match fault {
+            Some(fault) => Err(Rejection::Fault(fault)),
+            None => Ok(Accepted { difficulty: served.difficulty, id: found.candidate.id }),
         };
+        let answer = check_version(&submission.header, &served.job).and(judged);
         if let Hardness::Measured(vardiff) = &mut self.hardness
             && answer.is_ok()
             && vardiff.difficulty().accepted_target().is_met_by(&found.candidate.id.0)

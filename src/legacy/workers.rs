@@ -5,15 +5,18 @@ use super::login::Login;
 use super::worker::{Hardness, Worker};
 use crate::stratum::device::start_difficulty;
 use crate::stratum::knocks::of_one_owner;
+use crate::stratum::message::printable;
 use crate::stratum::password::Wishes;
+use crate::stratum::record::Who;
 use crate::stratum::session::SessionConfig;
 use crate::stratum::sessions::Sessions;
-use crate::stratum::user::owner_of;
+use crate::stratum::user::{MAX_USER, owner_of};
 use crate::stratum::vardiff::Vardiff;
+use crate::stratum::visitor::Visitor;
 use crate::work::job::Job;
 use crate::work::source::WorkSource;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::{Semaphore, watch};
@@ -74,12 +77,12 @@ impl Workers {
     /// The worker that makes a request, known or new.
     pub(super) fn at_request(
         &self,
-        remote: SocketAddr,
+        visitor: Visitor,
         login: Login,
         user_agent: String,
         now: Instant,
     ) -> Result<Arc<Entry>, Refused> {
-        let key = Key { address: of_one_owner(remote.ip().to_canonical()), login, user_agent };
+        let key = Key { address: of_one_owner(visitor.remote.ip().to_canonical()), login, user_agent };
         let mut entries = self.entries();
         // One whose jobs have ended begins anew: there may be room for its series now.
         let entry = match entries.get(&key).filter(|entry| entry.jobs.has_changed().is_ok()) {
@@ -93,7 +96,7 @@ impl Workers {
                 if of_address >= MAX_WORKERS_PER_ADDRESS {
                     return Err(Refused::TooMany("workers at one address"));
                 }
-                let entry = Arc::new(self.entry(remote, &key, now)?);
+                let entry = Arc::new(self.entry(visitor, &key, now)?);
                 entries.insert(key.clone(), Arc::clone(&entry));
                 entry
             }
@@ -118,7 +121,7 @@ impl Workers {
         });
     }
 
-    fn entry(&self, remote: SocketAddr, key: &Key, now: Instant) -> Result<Entry, Refused> {
+    fn entry(&self, visitor: Visitor, key: &Key, now: Instant) -> Result<Entry, Refused> {
         let Key { login: Login { user, password }, user_agent, .. } = key;
         let owner = owner_of(user, self.config.network, self.config.default_owner)
             .map_err(|error| Refused::Login(error.to_string()))?;
@@ -129,11 +132,12 @@ impl Workers {
             .classes
             .choose("", Some(wishes.outputs.unwrap_or(u16::MAX)))
             .map_err(|small| Refused::Login(format!("No work for this miner: {small}")))?;
-        let place = self.sessions.admit(remote).ok_or(Refused::TooMany("miners"))?;
-        place.stats.set_who(|who| {
-            who.user_agent.clone_from(user_agent);
-            who.user = user.chars().filter(|c| !c.is_control()).collect();
-            who.owner = Some(owner);
+        let place = self.sessions.admit(visitor).ok_or(Refused::TooMany("miners"))?;
+        place.record.set_who(Who {
+            user_agent: user_agent.clone(),
+            user: printable(user, MAX_USER),
+            owner: Some(owner),
+            class: Some(class),
         });
         let hardness = self.hardness(key, wishes, now);
         Ok(Entry {
@@ -166,11 +170,12 @@ impl Workers {
 mod tests {
     use super::*;
     use crate::stratum::device::PayoutClasses;
+    use crate::stratum::visitor::Protocol;
     use crate::test_jobs::owner;
     use crate::work::job::JobIds;
     use crate::work::series::{SeriesKey, SeriesRegister, Whose};
     use sharechain::params::Network;
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, SocketAddr};
     use std::time::Duration;
 
     fn workers() -> (Workers, Sessions, Arc<SeriesRegister>) {
@@ -192,7 +197,7 @@ mod tests {
     ) -> Result<Arc<Entry>, Refused> {
         let remote = SocketAddr::from((Ipv4Addr::from(ip), 1));
         let login = Login { user: user.into(), password: password.into() };
-        workers.at_request(remote, login, "test".into(), now)
+        workers.at_request(Visitor::new(remote, Protocol::Legacy, now), login, "test".into(), now)
     }
 
     /// The series that somebody listens to.

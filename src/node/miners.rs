@@ -1,7 +1,7 @@
 //! The miners' doors: the listeners and servers of all protocols, and whether miners are let in.
 
 use super::tasks::Tasks;
-use super::{random_u32, tls};
+use super::{random_u32, tls, workers};
 use crate::address::address_of;
 use crate::api::MinersPort;
 use crate::api::form::FeeForm;
@@ -112,7 +112,7 @@ impl Servers {
         let (identity, tls_ports) = tls::open(config)?;
         let addresses =
             |ports: &[Port]| -> Result<Vec<SocketAddr>, _> { ports.iter().map(Port::local_addr).collect() };
-        let for_count = sessions.clone();
+        let (for_count, for_workers) = (sessions.clone(), sessions.clone());
         let port = MinersPort {
             stratum: addresses(&listeners.v1)?,
             stratum_tls: addresses(&tls_ports)?,
@@ -121,6 +121,7 @@ impl Servers {
             legacy: listeners.legacy.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?,
             authority: authority.as_ref().map(ToString::to_string),
             count: Arc::new(move || for_count.count() as u64),
+            workers: Arc::new(move || workers::now(&for_workers, network)),
             serving: open.clone(),
             solo,
             fee: fee.as_ref().map(|fee| FeeForm {

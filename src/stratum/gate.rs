@@ -3,6 +3,7 @@
 
 use super::knocks::Knocks;
 use super::proxy::{Beginning, look};
+use super::visitor::{Protocol, Visitor};
 use ipnet::IpNet;
 use std::io;
 use std::net::SocketAddr;
@@ -41,7 +42,7 @@ impl Default for Gate {
 #[derive(Debug)]
 pub(crate) struct Guest {
     pub(crate) stream: TcpStream,
-    pub(crate) remote: SocketAddr,
+    pub(crate) visitor: Visitor,
     /// What it said already.
     pub(crate) said: Vec<u8>,
 }
@@ -49,6 +50,8 @@ pub(crate) struct Guest {
 /// What a port does with its connections.
 #[derive(Clone)]
 pub(crate) struct Reception<F> {
+    /// What they speak.
+    pub(crate) protocol: Protocol,
     /// Takes one that may come in.
     pub(crate) admit: F,
     /// How long a proxy may take to say for whom it connects.
@@ -74,6 +77,7 @@ impl Gate {
         listener: TcpListener,
         reception: Reception<F>,
     ) {
+        let port = listener.local_addr().map_or(0, |address| address.port());
         loop {
             let accepted = tokio::select! {
                 () = reception.shutdown.cancelled() => return,
@@ -81,7 +85,9 @@ impl Gate {
             };
             match accepted {
                 Ok((stream, remote)) => {
-                    let guest = Guest { stream, remote, said: Vec::new() };
+                    let visitor =
+                        Visitor { remote, protocol: reception.protocol, port, since: Instant::now() };
+                    let guest = Guest { stream, visitor, said: Vec::new() };
                     if self.is_proxy(remote) {
                         self.ask(guest, &reception);
                     } else if let Some(guest) = self.look_at(guest) {
@@ -104,13 +110,13 @@ impl Gate {
     /// Finds out for whom a proxy connects, in a task of its own.
     fn ask<F: Fn(Guest) + Clone + Send + 'static>(&self, guest: Guest, reception: &Reception<F>) {
         let Ok(permit) = Arc::clone(&self.unclear).try_acquire_owned() else {
-            debug!(proxy = %guest.remote, "connection refused: too many of proxies' have not said for whom they are");
+            debug!(proxy = %guest.visitor.remote, "connection refused: too many of proxies' have not said for whom they are");
             return;
         };
         let (gate, reception) = (self.clone(), reception.clone());
         let tasks = reception.connections.clone();
         tasks.spawn(async move {
-            let proxy = guest.remote;
+            let proxy = guest.visitor.remote;
             let heard = tokio::select! {
                 () = reception.shutdown.cancelled() => return,
                 heard = timeout(reception.patience, hear(guest)) => heard,
@@ -125,7 +131,7 @@ impl Gate {
     }
 
     fn look_at(&self, guest: Guest) -> Option<Guest> {
-        let remote = guest.remote;
+        let remote = guest.visitor.remote;
         if !self.knocks.lock().unwrap_or_else(PoisonError::into_inner).admit(remote.ip(), Instant::now()) {
             debug!(%remote, "miner refused: its address connects too often");
             return None;
@@ -141,7 +147,7 @@ impl Gate {
 
 /// Reads until it is clear for whom a trusted proxy connects. One that says nothing of it speaks for itself.
 async fn hear(guest: Guest) -> io::Result<Guest> {
-    let Guest { mut stream, mut remote, mut said } = guest;
+    let Guest { mut stream, mut visitor, mut said } = guest;
     loop {
         match look(&said) {
             Beginning::Unclear => {
@@ -150,14 +156,14 @@ async fn hear(guest: Guest) -> io::Result<Guest> {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
             }
-            Beginning::Other => return Ok(Guest { stream, remote, said }),
+            Beginning::Other => return Ok(Guest { stream, visitor, said }),
             Beginning::Broken => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "its PROXY header is broken"));
             }
             Beginning::Header { length, remote: told } => {
-                remote = told.unwrap_or(remote);
+                visitor.remote = told.unwrap_or(visitor.remote);
                 said.drain(..length);
-                return Ok(Guest { stream, remote, said });
+                return Ok(Guest { stream, visitor, said });
             }
         }
     }

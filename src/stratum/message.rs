@@ -4,6 +4,7 @@
 //! send numbers, strings and repeated ids. What the methods mean is not known here.
 
 use super::difficulty::Difficulty;
+use super::record::Reason;
 use super::user::UserError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -41,6 +42,9 @@ pub(crate) enum Refusal {
     /// Parameters that cannot be right.
     #[error("{0}")]
     BadParams(&'static str),
+    /// A header time that cannot be right.
+    #[error("{0}")]
+    BadTime(&'static str),
     /// The job is not among those that are remembered.
     #[error("Job not found: it is unknown or older than 10 minutes")]
     JobNotFound,
@@ -68,12 +72,29 @@ impl Refusal {
     /// The number that Stratum has for it.
     pub(super) const fn code(&self) -> u8 {
         match self {
-            Self::NotARequest(_) | Self::Unsupported(_) | Self::BadParams(_) => 20,
+            Self::NotARequest(_) | Self::Unsupported(_) | Self::BadParams(_) | Self::BadTime(_) => 20,
             Self::JobNotFound | Self::Stale => 21,
             Self::Duplicate => 22,
             Self::LowDifficulty => 23,
             Self::User(_) | Self::Unauthorized => 24,
             Self::NotSubscribed => 25,
+        }
+    }
+
+    /// What a submit that is refused for it counts as.
+    pub(super) const fn reason(&self) -> Reason {
+        match self {
+            Self::JobNotFound => Reason::UnknownJob,
+            Self::Stale => Reason::Stale,
+            Self::Duplicate => Reason::Repeated,
+            Self::LowDifficulty => Reason::TooEasy,
+            Self::BadTime(_) => Reason::Untimely,
+            Self::NotARequest(_)
+            | Self::Unsupported(_)
+            | Self::BadParams(_)
+            | Self::User(_)
+            | Self::Unauthorized
+            | Self::NotSubscribed => Reason::Other,
         }
     }
 
@@ -85,7 +106,12 @@ impl Refusal {
 
 /// A client's text, cut to a length that may be said back and without control characters.
 pub(crate) fn quote(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_QUOTE).collect()
+    printable(text, MAX_QUOTE)
+}
+
+/// So many characters of a stranger's text, without control characters.
+pub(crate) fn printable(text: &str, most: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(most).collect()
 }
 
 /// Reads one line, without its line end.

@@ -9,6 +9,7 @@ use super::session::{Now, Session, SessionConfig};
 use super::sessions::Sessions;
 use super::tls::Tls;
 use super::urls::{Reach, device_host};
+use super::visitor::Protocol;
 use crate::work::outbox::Outbox;
 use crate::work::source::WorkSource;
 use std::io;
@@ -132,6 +133,7 @@ impl Server {
         let accepting = TaskTracker::new();
         for Port { listener, tls } in ports {
             say_url(&listener, tls.as_ref());
+            let protocol = if tls.is_some() { Protocol::StratumTls } else { Protocol::Stratum };
             let door = Door {
                 server: self.clone(),
                 tls,
@@ -139,6 +141,7 @@ impl Server {
                 shutdown: shutdown.clone(),
             };
             let reception = Reception {
+                protocol,
                 admit: move |guest| door.admit(guest),
                 patience: self.limits.handshake,
                 connections: connections.clone(),
@@ -163,14 +166,14 @@ struct Door {
 }
 
 impl Door {
-    fn admit(&self, Guest { stream, remote, said }: Guest) {
-        let server = &self.server;
+    fn admit(&self, Guest { stream, visitor, said }: Guest) {
+        let (server, remote) = (&self.server, visitor.remote);
         let House { open, sessions, .. } = &server.house;
         if !*open.borrow() {
             debug!(%remote, "miner refused: there is nothing to mine on");
             return;
         }
-        let Some(place) = sessions.admit(remote) else {
+        let Some(place) = sessions.admit(visitor) else {
             warn!(%remote, "miner refused: {} are connected already", sessions.count());
             return;
         };

@@ -335,8 +335,8 @@ impl Session {
         let difficulty = self.vardiff.difficulty();
         if self.announced.is_none_or(|announced| announced.difficulty != difficulty) {
             message::write_difficulty(out, difficulty);
-            self.place.stats.set_difficulty(difficulty);
         }
+        self.place.record.on_work(difficulty, now.instant);
         let prev_block = job.header().prev_block;
         let moved = self.announced.is_none_or(|announced| announced.prev_block != prev_block);
         job.write_notify(id, time, moved || (due == Due::New && job.clean()), out);

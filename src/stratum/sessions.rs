@@ -3,10 +3,10 @@
 
 use super::account::Account;
 use super::difficulty::Difficulty;
+use super::record::{MinerRecord, MinerSnapshot};
 use super::served::{MAX_AGE, ServedJobs};
-use super::stats::{SessionSnapshot, SessionStats};
+use super::visitor::Visitor;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ pub struct Sessions(Arc<Mutex<State>>);
 struct State {
     next: u32,
     most: usize,
-    live: BTreeMap<u32, (SocketAddr, Arc<SessionStats>)>,
+    live: BTreeMap<u32, Arc<MinerRecord>>,
     /// In the order in which they ended.
     resting: VecDeque<(u32, Rest)>,
 }
@@ -43,8 +43,8 @@ pub struct Place {
     number: u32,
     /// What is to be kept when it is given back.
     rest: Option<Box<Rest>>,
-    /// The session's counters.
-    pub stats: Arc<SessionStats>,
+    /// What the operator sees of whoever has it.
+    pub(crate) record: Arc<MinerRecord>,
 }
 
 impl Sessions {
@@ -60,7 +60,7 @@ impl Sessions {
     }
 
     /// A place for a new session, if there is one.
-    pub fn admit(&self, remote: SocketAddr) -> Option<Place> {
+    pub fn admit(&self, visitor: Visitor) -> Option<Place> {
         let mut state = self.state();
         if state.live.len() >= state.most {
             return None;
@@ -70,9 +70,9 @@ impl Sessions {
         }
         let number = state.next;
         state.next = number.wrapping_add(1);
-        let stats = Arc::new(SessionStats::default());
-        state.live.insert(number, (remote, Arc::clone(&stats)));
-        Some(Place { sessions: self.clone(), number, rest: None, stats })
+        let record = Arc::new(MinerRecord::new(visitor));
+        state.live.insert(number, Arc::clone(&record));
+        Some(Place { sessions: self.clone(), number, rest: None, record })
     }
 
     /// How many there are.
@@ -80,10 +80,11 @@ impl Sessions {
         self.state().live.len()
     }
 
-    /// The counters of all, with the address of each.
-    pub fn snapshot(&self) -> Vec<(SocketAddr, SessionSnapshot)> {
-        let live: Vec<_> = self.state().live.values().cloned().collect();
-        live.into_iter().map(|(remote, stats)| (remote, stats.snapshot())).collect()
+    /// All miners, as they are now; those that came first in front.
+    pub fn snapshot(&self, now: Instant) -> Vec<MinerSnapshot> {
+        let mut live: Vec<_> = self.state().live.values().cloned().collect();
+        live.sort_by_key(|record| record.visitor().since);
+        live.into_iter().map(|record| record.snapshot(now)).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,8 +148,15 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use crate::stratum::record::Reason;
+    use crate::stratum::visitor::Protocol;
+    use std::net::{Ipv4Addr, SocketAddr};
     use std::time::Duration;
+
+    fn visitor() -> Visitor {
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        Visitor::new(remote, Protocol::Stratum, Instant::now())
+    }
 
     fn rest(since: Instant) -> Rest {
         let (jobs, account) = (ServedJobs::default(), Account::default());
@@ -157,9 +165,8 @@ mod tests {
 
     #[test]
     fn an_extranonce_is_given_back_once_and_only_for_some_minutes() {
-        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let (sessions, start) = (Sessions::new(7, 3), Instant::now());
-        let admit = || sessions.admit(remote).expect("room");
+        let admit = || sessions.admit(visitor()).expect("room");
         let (first, mut second) = (admit(), admit());
         let seventh = first.extranonce1();
         assert!(second.resume(seventh, start).is_none(), "it is alive");
@@ -176,32 +183,32 @@ mod tests {
 
     #[test]
     fn what_rests_is_bounded() {
-        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let (sessions, now) = (Sessions::new(0, 1), Instant::now());
         for _ in 0..2 * MAX_RESTING {
-            sessions.admit(remote).expect("room").leave(rest(now));
+            sessions.admit(visitor()).expect("room").leave(rest(now));
         }
         assert_eq!(sessions.state().resting.len(), MAX_RESTING);
         let last = u32::try_from(2 * MAX_RESTING - 1).expect("small").to_be_bytes();
-        assert!(sessions.admit(remote).expect("room").resume(last, now).is_some(), "the newest are kept");
+        assert!(sessions.admit(visitor()).expect("room").resume(last, now).is_some(), "the newest are kept");
     }
 
     #[test]
     fn live_sessions_never_share_an_extranonce_and_are_bounded() {
-        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let sessions = Sessions::new(u32::MAX, 3);
-        let first = sessions.admit(remote).expect("room");
-        let second = sessions.admit(remote).expect("room");
+        let first = sessions.admit(visitor()).expect("room");
+        let second = sessions.admit(visitor()).expect("room");
         assert_eq!((first.extranonce1(), second.extranonce1()), ([0xff; 4], [0; 4]));
         sessions.state().next = u32::MAX;
-        let third = sessions.admit(remote).expect("room");
+        let third = sessions.admit(visitor()).expect("room");
         assert_eq!(third.extranonce1(), [0, 0, 0, 1], "those in use are passed over");
-        assert!(sessions.admit(remote).is_none());
+        assert!(sessions.admit(visitor()).is_none());
         drop(second);
         assert_eq!(sessions.count(), 2);
-        let fourth = sessions.admit(remote).expect("room again");
+        let fourth = sessions.admit(visitor()).expect("room again");
         assert_eq!(fourth.extranonce1(), [0, 0, 0, 2], "an extranonce rests before it comes back");
-        fourth.stats.count(true);
-        assert_eq!(sessions.snapshot().iter().map(|(_, snapshot)| snapshot.accepted).sum::<u64>(), 1);
+        let now = Instant::now();
+        fourth.record.on_submit(Err(Reason::Stale), now);
+        let stale: Vec<u64> = sessions.snapshot(now).iter().map(|miner| miner.tally.stale).collect();
+        assert_eq!(stale, [0, 0, 1], "in the order in which they came");
     }
 }

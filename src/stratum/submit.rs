@@ -7,6 +7,7 @@ use super::account::Account;
 use super::difficulty::Difficulty;
 use super::hex;
 use super::message::{Params, Refusal};
+use super::record::{Accepted, Reason};
 use super::served::Served;
 use super::session::{Now, Session};
 use crate::work::job::{Candidate, Job, JobId, Solution};
@@ -54,7 +55,7 @@ pub(super) struct Judged {
     /// To be passed on.
     pub(super) found: Option<Found>,
     /// Whether the miner gets a yes or a no.
-    pub(super) answer: Result<(), Refusal>,
+    pub(super) answer: Result<Accepted, Refusal>,
     /// Whether the hash would do at the difficulty that the next job will have.
     pub(super) meets_present: bool,
     /// Whether the hash is as good as any: not just too easy, but that of something else.
@@ -169,7 +170,7 @@ pub(super) fn judge(session: &mut Session, submit: &Submit<'_>, now: Now) -> Res
             "The version bits are outside of the mask that mining.configure agreed on",
         )),
         Some(fault) => Err(fault.into()),
-        None => Ok(()),
+        None => Ok(Accepted { difficulty: served.difficulty, id: found.candidate.id }),
     };
     let meets_present = session.vardiff.difficulty().accepted_target().is_met_by(&found.candidate.id.0);
     let misses_by_far = !near(served.difficulty).accepted_target().is_met_by(&found.candidate.id.0);
@@ -183,11 +184,22 @@ fn near(difficulty: Difficulty) -> Difficulty {
     difficulty.min(Difficulty::ONE).times_power(-8)
 }
 
+impl From<Fault> for Reason {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::TooOld | Fault::TooFarAhead => Self::Untimely,
+            Fault::Stale => Self::Stale,
+            Fault::Repeated => Self::Repeated,
+            Fault::TooEasy => Self::TooEasy,
+        }
+    }
+}
+
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::TooOld => Self::BadParams("The time is too old: Bitcoin's median time has passed it"),
-            Fault::TooFarAhead => Self::BadParams("The time is more than two hours ahead"),
+            Fault::TooOld => Self::BadTime("The time is too old: Bitcoin's median time has passed it"),
+            Fault::TooFarAhead => Self::BadTime("The time is more than two hours ahead"),
             Fault::Stale => Self::Stale,
             Fault::Repeated => Self::Duplicate,
             Fault::TooEasy => Self::LowDifficulty,

@@ -88,7 +88,7 @@ fn prepare(out: &mut Vec<u8>, id: u32, channel: &mut Channel, job: &Job, now: No
         channel.told = difficulty;
     }
     if let Some(place) = &channel.place {
-        place.stats.set_difficulty(difficulty);
+        place.record.on_work(difficulty, now.instant);
     }
     !channel.tip.is_some_and(|tip| tip.is_of(job))
 }

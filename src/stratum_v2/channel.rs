@@ -2,6 +2,7 @@
 
 use crate::stratum::account::Account;
 use crate::stratum::difficulty::Difficulty;
+use crate::stratum::record::{Accepted, Reason};
 use crate::stratum::served::{ServedJobs, most};
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Place;
@@ -14,7 +15,9 @@ use bitcoin::{BlockHash, CompactTarget};
 use mining_sv2::{
     ERROR_CODE_SUBMIT_SHARES_BAD_EXTRANONCE_SIZE as BAD_EXTRANONCE,
     ERROR_CODE_SUBMIT_SHARES_DIFFICULTY_TOO_LOW as TOO_EASY,
-    ERROR_CODE_SUBMIT_SHARES_DUPLICATE_SHARE as REPEATED, ERROR_CODE_SUBMIT_SHARES_INVALID_JOB_ID as NO_JOB,
+    ERROR_CODE_SUBMIT_SHARES_DUPLICATE_SHARE as REPEATED,
+    ERROR_CODE_SUBMIT_SHARES_INVALID_CHANNEL_ID as NO_CHANNEL,
+    ERROR_CODE_SUBMIT_SHARES_INVALID_JOB_ID as NO_JOB,
     ERROR_CODE_SUBMIT_SHARES_INVALID_NON_ROLLABLE_VERSION_BIT as BAD_VERSION,
     ERROR_CODE_SUBMIT_SHARES_INVALID_SHARE as BAD_TIME, ERROR_CODE_SUBMIT_SHARES_STALE_SHARE as STALE,
     SubmitSharesExtended, SubmitSharesStandard,
@@ -137,6 +140,43 @@ impl<'a> From<&'a SubmitSharesExtended<'a>> for Submit<'a> {
     }
 }
 
+/// Why a submit is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    NoChannel,
+    NoJob,
+    BadExtranonce,
+    BadVersion,
+    /// What is wrong in any protocol.
+    Fault(Fault),
+}
+
+impl Refused {
+    /// The word that Stratum V2 has for it.
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Self::NoChannel => NO_CHANNEL,
+            Self::NoJob => NO_JOB,
+            Self::BadExtranonce => BAD_EXTRANONCE,
+            Self::BadVersion => BAD_VERSION,
+            Self::Fault(Fault::TooOld | Fault::TooFarAhead) => BAD_TIME,
+            Self::Fault(Fault::Stale) => STALE,
+            Self::Fault(Fault::Repeated) => REPEATED,
+            Self::Fault(Fault::TooEasy) => TOO_EASY,
+        }
+    }
+}
+
+impl From<Refused> for Reason {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoJob => Self::UnknownJob,
+            Refused::NoChannel | Refused::BadExtranonce | Refused::BadVersion => Self::Other,
+            Refused::Fault(fault) => fault.into(),
+        }
+    }
+}
+
 /// One channel.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -252,21 +292,20 @@ impl Channel {
         rate * now.saturating_duration_since(last.at).as_secs_f64() >= HEADERS
     }
 
-    /// Judges a submit: what is to be passed on, and an error code when it is refused. The first does not depend on the
-    /// second.
+    /// Judges a submit: what is to be passed on, and whether it is accepted. The first does not depend on the second.
     pub(super) fn judge(
         &mut self,
         submit: &Submit<'_>,
         now: Now,
-    ) -> (Option<Found>, Result<(), &'static str>) {
-        let Some(served) = self.jobs.get(JobId(submit.job)) else { return (None, Err(NO_JOB)) };
+    ) -> (Option<Found>, Result<Accepted, Refused>) {
+        let Some(served) = self.jobs.get(JobId(submit.job)) else { return (None, Err(Refused::NoJob)) };
         let extranonce = match (served.extranonce, submit.extranonce) {
             (Some(fixed), None) => fixed,
             (None, Some(rolled)) => match rolled.try_into() {
                 Ok(rolled) => self.extranonce(rolled),
-                Err(_) => return (None, Err(BAD_EXTRANONCE)),
+                Err(_) => return (None, Err(Refused::BadExtranonce)),
             },
-            _ => return (None, Err(BAD_EXTRANONCE)),
+            _ => return (None, Err(Refused::BadExtranonce)),
         };
         let solution = Solution {
             extranonce,
@@ -280,9 +319,9 @@ impl Channel {
         let newest = self.job.as_ref().unwrap_or(&served.job);
         let (found, fault) = weigh((served, &solution), difficulty, newest, &mut self.account, now);
         let answer = match fault {
-            _ if (version ^ submit.version) & !ROLLABLE != 0 => Err(BAD_VERSION),
-            Some(fault) => Err(code(fault)),
-            None => Ok(()),
+            _ if (version ^ submit.version) & !ROLLABLE != 0 => Err(Refused::BadVersion),
+            Some(fault) => Err(Refused::Fault(fault)),
+            None => Ok(Accepted { difficulty, id: found.candidate.id }),
         };
         if answer.is_ok() {
             self.unacknowledged.add(submit.sequence, difficulty);
@@ -307,13 +346,4 @@ pub(super) fn at_least(target: &[u8]) -> Option<Difficulty> {
 pub(super) fn of_rate(hashes_per_second: f32) -> Option<Difficulty> {
     let hashes = f64::from(hashes_per_second) * 60.0 / SHARES_PER_MINUTE;
     Difficulty::at_most(hashes / Difficulty::ONE.hashes())
-}
-
-const fn code(fault: Fault) -> &'static str {
-    match fault {
-        Fault::TooOld | Fault::TooFarAhead => BAD_TIME,
-        Fault::Stale => STALE,
-        Fault::Repeated => REPEATED,
-        Fault::TooEasy => TOO_EASY,
-    }
 }

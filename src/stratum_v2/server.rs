@@ -8,6 +8,7 @@ use super::session::{Session, SessionConfig};
 use crate::stratum::gate::{Guest, Reception};
 use crate::stratum::server::{BindError, House, Limits, bind_for};
 use crate::stratum::urls::{Reach, device_host};
+use crate::stratum::visitor::Protocol;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -45,6 +46,7 @@ impl Server {
             self.say_url(&listener);
             let (server, tasks, until) = (self.clone(), connections.clone(), shutdown.clone());
             let reception = Reception {
+                protocol: Protocol::StratumV2,
                 admit: move |guest| server.admit(guest, &tasks, &until),
                 patience: self.limits.handshake,
                 connections: connections.clone(),
@@ -60,10 +62,11 @@ impl Server {
 
     fn admit(
         &self,
-        Guest { stream, remote, said }: Guest,
+        Guest { stream, visitor, said }: Guest,
         connections: &TaskTracker,
         shutdown: &CancellationToken,
     ) {
+        let remote = visitor.remote;
         if !*self.house.open.borrow() {
             debug!(%remote, "miner refused: there is nothing to mine on");
             return;
@@ -72,7 +75,7 @@ impl Server {
             warn!(%remote, "miner refused: too many are connected already");
             return;
         };
-        let session = Session::new(Arc::clone(&self.config), self.house.sessions.clone(), remote);
+        let session = Session::new(Arc::clone(&self.config), self.house.sessions.clone(), visitor);
         let connection = Connection::new(stream, &said, session, self);
         let shutdown = shutdown.clone();
         connections.spawn(async move {

@@ -5,17 +5,19 @@
 //! when they can be written.
 
 use super::announce;
-use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Submit, at_least, of_rate};
+use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Refused, Submit, at_least, of_rate};
 use super::frame::{self, Inbound};
 use crate::stratum::device::{PayoutClasses, TooSmall};
 use crate::stratum::difficulty::Difficulty;
-use crate::stratum::served::MAX_AGE;
-use crate::stratum::served::most;
+use crate::stratum::message::printable;
+use crate::stratum::record::{Reason, Who};
+use crate::stratum::served::{MAX_AGE, most};
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Sessions;
 use crate::stratum::submit::Found;
-use crate::stratum::user::owner_of;
+use crate::stratum::user::{MAX_USER, owner_of};
 use crate::stratum::vardiff::Vardiff;
+use crate::stratum::visitor::Visitor;
 use crate::work::fee::Fee;
 use crate::work::job::{Job, JobIds};
 use crate::work::series::SeriesKey;
@@ -44,7 +46,6 @@ use sharechain::owner::Owner;
 use sharechain::params::Network;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::warn;
@@ -127,7 +128,7 @@ pub struct Session {
     config: Arc<SessionConfig>,
     /// Where channels get their places.
     places: Sessions,
-    remote: SocketAddr,
+    visitor: Visitor,
     device: Option<Device>,
     channels: BTreeMap<u32, Channel>,
     /// Since when each is closed.
@@ -183,11 +184,11 @@ impl<'a> From<&'a OpenExtendedMiningChannel<'a>> for Open<'a> {
 
 impl Session {
     /// A session in which nothing was said yet.
-    pub const fn new(config: Arc<SessionConfig>, places: Sessions, remote: SocketAddr) -> Self {
+    pub const fn new(config: Arc<SessionConfig>, places: Sessions, visitor: Visitor) -> Self {
         Self {
             config,
             places,
-            remote,
+            visitor,
             device: None,
             channels: BTreeMap::new(),
             closed: VecDeque::new(),
@@ -358,7 +359,7 @@ impl Session {
         let parts =
             [&setup.vendor, &setup.hardware_version, &setup.firmware].map(|part| readable(part.as_bytes()));
         self.device = Some(Device {
-            name: parts.join(" ").trim().chars().take(MOST_NAME).collect(),
+            name: printable(parts.join(" ").trim(), MOST_NAME),
             wants_standard_jobs: setup.flags & REQUIRES_STANDARD_JOBS != 0,
         });
         let success = SetupConnectionSuccessOwned { used_version: VERSION, flags: 0 };
@@ -426,7 +427,7 @@ impl Session {
     fn note_refusal(&mut self, why: impl fmt::Display) {
         self.refused = self.refused.saturating_add(1);
         if !std::mem::replace(&mut self.logged, true) {
-            warn!(remote = %self.remote, "channel refused: {why}; further ones on this connection are not logged");
+            warn!(remote = %self.visitor.remote, "channel refused: {why}; further ones on this connection are not logged");
         }
     }
 
@@ -465,11 +466,12 @@ impl Session {
         {
             return Err(NO_ROOM);
         }
-        let place = self.places.admit(self.remote).ok_or(NO_ROOM)?;
-        place.stats.set_who(|who| {
-            who.user_agent = device.name.clone();
-            who.user = user.chars().filter(|c| !c.is_control()).collect();
-            who.owner = Some(owner);
+        let place = self.places.admit(self.visitor).ok_or(NO_ROOM)?;
+        place.record.set_who(Who {
+            user_agent: device.name,
+            user: printable(user, MAX_USER),
+            owner: Some(owner),
+            class: Some(class),
         });
         let id = self.new_id();
         let group = self.group(key);
@@ -502,20 +504,20 @@ impl Session {
             Some(channel) => {
                 let judged = channel.judge(submit, now);
                 if let Some(place) = &channel.place {
-                    place.stats.count(judged.1.is_ok());
+                    place.record.on_submit(judged.1.map_err(Reason::from), now.instant);
                 }
                 judged
             }
             None => {
                 let closed = self.closed.iter_mut().find(|(closed, ..)| *closed == id);
-                (closed.and_then(|(_, channel, _)| channel.judge(submit, now).0), Err(NO_CHANNEL))
+                (closed.and_then(|(_, channel, _)| channel.judge(submit, now).0), Err(Refused::NoChannel))
             }
         };
-        if let Err(code) = answer {
+        if let Err(refused) = answer {
             let error = SubmitSharesErrorOwned {
                 channel_id: id,
                 sequence_number: submit.sequence,
-                error_code: text(code),
+                error_code: text(refused.code()),
             };
             frame::write(&mut self.replies, MiningOwned::SubmitSharesError(error));
         }
@@ -601,7 +603,7 @@ fn text(text: &str) -> Str0255Owned {
 }
 
 fn readable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect()
+    printable(&String::from_utf8_lossy(bytes), MOST_NAME)
 }
 
 const _: () = assert!(PREFIX + ROLLED == size_of::<sharechain::share::Extranonce>());

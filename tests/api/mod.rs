@@ -4,7 +4,7 @@ mod network;
 
 use crate::support::rig::{Rig, Want, Work};
 use commonwork::api::export::{EndLine, Line};
-use commonwork::api::form::{FeeForm, OutputKind, PlaceForm};
+use commonwork::api::form::{FeeForm, OutputKind, PlaceForm, RefusedForm, WorkerForm};
 use commonwork::api::{Client, ClientError, MinersPort, Opened, Ports, serve};
 use sharechain::share::ShareId;
 use std::net::SocketAddr;
@@ -211,6 +211,23 @@ async fn where_miners_connect_is_told_where_there_are_any() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let (_open, serving) = tokio::sync::watch::channel(true);
+    let worker = WorkerForm {
+        name: "bc1q.rig".into(),
+        address: Some("bc1q".into()),
+        user_agent: "bitaxe".into(),
+        remote: address,
+        protocol: "stratum".into(),
+        port: 3333,
+        class: Some(11),
+        difficulty: Some(0.125),
+        connected: 7,
+        last_share: None,
+        accepted: 1,
+        refused: RefusedForm { stale: 2, unknown_job: 3, repeated: 4, too_easy: 5, untimely: 6, other: 7 },
+        hash_rate: 1.5e12,
+        best_difficulty: Some(2e9),
+    };
+    let expected = worker.clone();
     let port = MinersPort {
         stratum: vec![address],
         stratum_tls: vec![],
@@ -222,6 +239,7 @@ async fn where_miners_connect_is_told_where_there_are_any() {
         serving,
         solo: false,
         fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
+        workers: Arc::new(move || vec![worker.clone()]),
     };
     let ports = Ports { miners: Some(port), ..Ports::default() };
     let stop = CancellationToken::new();
@@ -230,6 +248,7 @@ async fn where_miners_connect_is_told_where_there_are_any() {
     assert_eq!((told.serving, told.count, told.stratum), (true, 7, vec![address]));
     assert_eq!((told.authority.as_deref(), told.stratum_v2.len()), (Some("9bX"), 0));
     assert_eq!(told.legacy, [address]);
+    assert_eq!(told.workers, [expected]);
     assert_eq!(told.fee, Some(FeeForm { per_10_000: 50, address: "bc1q".into() }));
     stop.cancel();
 

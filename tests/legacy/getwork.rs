@@ -4,6 +4,7 @@ use super::{Answer, Client, Setup, easy, found, publish_with_fee, rig, soon, uni
 use crate::support::jobs::{JobMaker, owner, target};
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256d};
 use bitcoin::hex::{DisplayHex, FromHex};
+use commonwork::stratum::visitor::Protocol;
 use commonwork::work::fee::Fee;
 use primitive_types::U256;
 use serde_json::{Value, json};
@@ -129,8 +130,11 @@ async fn work_is_solved_and_each_answer_is_another() {
         assert_eq!(share.id.0, solved.hash());
         assert_eq!(bitcoin::consensus::serialize(&share.header), solved.header());
     }
-    let (_, counted) = running.sessions.snapshot().pop().expect("one worker");
-    assert_eq!((counted.accepted, counted.rejected, counted.who.user.as_str()), (2, 0, "rig"));
+    let counted = running.miners().pop().expect("one worker");
+    assert_eq!((counted.tally.accepted, counted.tally.rejected()), (2, 0));
+    assert_eq!((counted.visitor.protocol, counted.visitor.port), (Protocol::Legacy, running.address.port()));
+    assert_eq!(counted.who.user, "rig");
+    assert!(counted.hash_rate > 0.0 && counted.last_share.is_some());
     assert_eq!((running.sessions.count(), counted.who.owner.is_some()), (1, true));
     soon(running.stop()).await;
 }

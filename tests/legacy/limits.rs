@@ -263,7 +263,7 @@ async fn a_trusted_proxy_says_for_whom_it_asks() {
         assert_eq!(Answer::read(&mut stream).await.expect("an answer").status, 200);
     }
     let mut remotes: Vec<String> =
-        running.sessions.snapshot().iter().map(|(remote, _)| remote.ip().to_string()).collect();
+        running.miners().iter().map(|miner| miner.visitor.remote.ip().to_string()).collect();
     remotes.sort_unstable();
     assert_eq!(remotes, ["127.0.0.1", "192.0.2.7"]);
     soon(running.stop()).await;

@@ -18,9 +18,9 @@ fn believing() -> Setup {
 
 /// The one session's address, as the server sees it.
 fn remote(running: &Running) -> String {
-    let snapshot = running.sessions.snapshot();
+    let snapshot = running.miners();
     assert_eq!(snapshot.len(), 1);
-    snapshot[0].0.to_string()
+    snapshot[0].visitor.remote.to_string()
 }
 
 #[tokio::test]

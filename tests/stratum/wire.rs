@@ -3,6 +3,7 @@
 use super::rebuild::{Filled, Notified};
 use super::{Client, Setup, soon, unix_now};
 use crate::support::jobs::{JobMaker, target};
+use commonwork::stratum::visitor::Protocol;
 use sharechain::target::Target;
 use sharechain::verify::Targets;
 use std::sync::Arc;
@@ -72,8 +73,13 @@ async fn no_two_live_connections_have_the_same_extranonce() {
     let (_second, two) = Client::mining(&running).await;
     assert_ne!(one, two);
     assert_eq!(running.sessions.count(), 2);
-    let snapshot = running.sessions.snapshot();
-    assert!(snapshot.iter().all(|(_, session)| session.who.user == "rig"));
+    let miners = running.miners();
+    let port = running.address.port();
+    for miner in &miners {
+        assert_eq!((miner.visitor.protocol, miner.visitor.port), (Protocol::Stratum, port));
+        assert_eq!((miner.who.user.as_str(), miner.who.class), ("rig", Some(11)));
+    }
+    assert!(miners[0].visitor.since <= miners[1].visitor.since);
     soon(running.stop()).await;
 }
 

@@ -164,7 +164,7 @@ async fn an_address_that_connects_too_often_is_refused_whoever_connects_for_it()
     running.publish(JobMaker::default());
     other.set_up(0).await;
     other.standard("rig").await;
-    let snapshot = running.sessions.snapshot();
-    assert_eq!(snapshot[0].0.to_string(), "192.0.2.10:5");
+    let snapshot = running.miners();
+    assert_eq!(snapshot[0].visitor.remote.to_string(), "192.0.2.10:5");
     soon(running.stop()).await;
 }

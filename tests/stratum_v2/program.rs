@@ -9,7 +9,7 @@ use crate::support::jobs::owner;
 use bitcoin::base58;
 use commonwork::address::address_of;
 use parsers_sv2::MiningOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sharechain::params::ChainParams;
 use sharechain::share::ShareId;
 use sharechain::target::Target;
@@ -55,8 +55,12 @@ async fn a_share_over_stratum_v2_is_in_the_share_chain() {
     assert_eq!((raw.len(), &raw[..2]), (34, &[1, 0][..]));
     let key_bytes: [u8; 32] = raw[2..].try_into().expect("32 bytes");
 
-    let status = program.run(&[&["status", "--json"], &place[..]].concat());
-    let status: Value = serde_json::from_str(&status.output).unwrap_or_else(|_| panic!("{}", status.errors));
+    let ask = || {
+        let told = program.run(&[&["status", "--json"], &place[..]].concat());
+        serde_json::from_str::<Value>(&told.output).unwrap_or_else(|_| panic!("{}", told.errors))
+    };
+    let status = ask();
+    assert_eq!(status["miners"]["workers"], json!([]));
     assert_eq!(status["miners"]["authority"], key.as_str());
     assert_eq!(status["miners"]["stratum_v2"][0], address.to_string());
 
@@ -72,6 +76,15 @@ async fn a_share_over_stratum_v2_is_in_the_share_chain() {
         });
         assert!(shown.contains(&miner), "{shown}");
     }
+    let workers = ask()["miners"]["workers"].take();
+    for (worker, class) in workers.as_array().expect("two channels").iter().zip([360, 11]) {
+        assert_eq!((&worker["name"], &worker["address"]), (&json!(user), &json!(miner)));
+        assert_eq!((&worker["protocol"], &worker["port"]), (&json!("stratum_v2"), &json!(address.port())));
+        assert_eq!((&worker["class"], &worker["accepted"]), (&json!(class), &json!(1)));
+        assert!(worker["last_share"].as_u64() >= worker["connected"].as_u64(), "{worker}");
+        assert!(worker["hash_rate"].as_f64() > Some(0.0) && worker["best_difficulty"].is_f64(), "{worker}");
+    }
+    assert_eq!(workers.as_array().map(Vec::len), Some(2));
     // The key is the same after a restart.
     drop(client);
     process.signal("TERM");

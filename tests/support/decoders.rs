@@ -16,6 +16,7 @@ use commonwork::peers::wire::{
 use commonwork::stratum::device::PayoutClasses;
 use commonwork::stratum::session::{self as v1, Now};
 use commonwork::stratum::sessions::Sessions;
+use commonwork::stratum::visitor::{Protocol, Visitor};
 use commonwork::stratum_v2::session::{Event, Session, SessionConfig};
 use commonwork::work::job::{Job, JobIds};
 use jobs::{JobMaker, MADE_AT, owner, target};
@@ -101,7 +102,8 @@ fn stratum_v2_frames(bytes: &[u8]) {
     };
     let now = Now { instant: Instant::now(), unix: MADE_AT };
     let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    let mut session = Session::new(Arc::new(config), Sessions::new(7, 20), remote);
+    let visitor = Visitor::new(remote, Protocol::StratumV2, now.instant);
+    let mut session = Session::new(Arc::new(config), Sessions::new(7, 20), visitor);
     let mut rest = bytes;
     while !rest.is_empty() {
         let length = match rest {
@@ -132,7 +134,8 @@ fn stratum_line(bytes: &[u8]) {
     });
     let now = Now { instant: Instant::now(), unix: MADE_AT };
     let places = Sessions::new(0, 1);
-    let place = places.admit(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))).expect("room");
+    let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let place = places.admit(Visitor::new(remote, Protocol::Stratum, now.instant)).expect("room");
     let mut session = v1::Session::new(Arc::clone(&CONFIG), place, now);
     let mut out = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n').take(64) {

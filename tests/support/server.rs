@@ -3,6 +3,7 @@
 
 use super::jobs::JobMaker;
 use commonwork::stratum::gate::Gate;
+use commonwork::stratum::record::MinerSnapshot;
 use commonwork::stratum::server::House;
 use commonwork::stratum::sessions::Sessions;
 use commonwork::work::job::{Candidate, Job};
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -153,6 +154,11 @@ impl Running {
     /// No owner gets jobs any more.
     pub(crate) fn fill(&self) {
         self.work.full.store(true, Ordering::Relaxed);
+    }
+
+    /// The miners that are connected.
+    pub(crate) fn miners(&self) -> Vec<MinerSnapshot> {
+        self.sessions.snapshot(Instant::now())
     }
 
     /// The classes that jobs were asked for.

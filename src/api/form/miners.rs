@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// Where miners connect, and how many there are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where miners connect, and who they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MinersForm {
     /// Whether they are let in: the node is level with its peers, and some bitcoind answers.
     pub serving: bool,
@@ -27,6 +27,59 @@ pub struct MinersForm {
     pub solo: bool,
     /// What of their work is mined for the operator; none where nothing is.
     pub fee: Option<FeeForm>,
+    /// Each of them, those that came first in front: as many as `count`, or a few more or less that come or go just now.
+    #[serde(default)]
+    pub workers: Vec<WorkerForm>,
+}
+
+/// One miner: a connection of Stratum v1, a channel of Stratum V2, or a worker of `getwork` and `getblocktemplate`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerForm {
+    /// The user name that it gave first; empty until it has.
+    pub name: String,
+    /// Whom its shares are credited to; none until it has given a name.
+    pub address: Option<String>,
+    /// Name and version of its program, as it says.
+    pub user_agent: String,
+    /// Where it connects from.
+    pub remote: SocketAddr,
+    /// What it speaks: `stratum`, `stratum_tls`, `stratum_v2` or `legacy`, as the lists of ports are called here.
+    pub protocol: String,
+    /// The port of this node that it is connected to.
+    pub port: u16,
+    /// Its payout class: the most outputs of its coinbases. None for one that gets no work.
+    pub class: Option<u16>,
+    /// The difficulty of its newest work; none before there was any.
+    pub difficulty: Option<f64>,
+    /// When it connected, in seconds since 1970.
+    pub connected: u64,
+    /// When a share was last accepted, in seconds since 1970.
+    pub last_share: Option<u64>,
+    /// Shares accepted.
+    pub accepted: u64,
+    /// Submits refused.
+    pub refused: RefusedForm,
+    /// Hashes a second in the last ten minutes or so, by its shares.
+    pub hash_rate: f64,
+    /// The difficulty that its best share would have met.
+    pub best_difficulty: Option<f64>,
+}
+
+/// Submits that were refused, by why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedForm {
+    /// For a Bitcoin block that is long past.
+    pub stale: u64,
+    /// For a job that is not known, or no longer.
+    pub unknown_job: u64,
+    /// Submitted before.
+    pub repeated: u64,
+    /// Above the target.
+    pub too_easy: u64,
+    /// With a header time that cannot be.
+    pub untimely: u64,
+    /// Anything else.
+    pub other: u64,
 }
 
 /// The operator's fee.

@@ -10,7 +10,7 @@ mod share;
 mod view;
 
 pub use hex::{AnyBytes, Bits, Bytes, Text};
-pub use miners::{FeeForm, MinersForm};
+pub use miners::{FeeForm, MinersForm, RefusedForm, WorkerForm};
 pub use network::{BanForm, BansForm, LiftForm, LiftedForm, PeerForm, PeersForm};
 pub use params::{FirstBlockForm, ParamsForm, ParamsFormError};
 pub use share::{BlockForm, CommitmentForm, FormError, HeaderForm, LinkForm, ShareForm};

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::stratum::sessions::Sessions;
+use crate::stratum::visitor::{Protocol, Visitor};
 use crate::test_jobs::{JobMaker, MADE_AT, target};
 use sharechain::target::Target;
 use sharechain::verify::Targets;
@@ -19,7 +20,8 @@ impl Script {
     fn new(hardness: impl FnOnce(Instant) -> Hardness) -> Self {
         let start = Instant::now();
         let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let place = Sessions::new(7, 1).admit(remote).expect("room");
+        let visitor = Visitor::new(remote, Protocol::Legacy, start);
+        let place = Sessions::new(7, 1).admit(visitor).expect("room");
         Self { worker: Worker::new(place, hardness(start), None, start), start, next_id: 1 }
     }
 

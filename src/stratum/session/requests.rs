@@ -7,9 +7,10 @@ use crate::stratum::difficulty::Difficulty;
 use crate::stratum::hex;
 use crate::stratum::message::{self, Params, Refusal, Request};
 use crate::stratum::password::Wishes;
+use crate::stratum::record::Who;
 use crate::stratum::submit::{self, Judged, Submit};
 use crate::stratum::trouble::Trouble;
-use crate::stratum::user::{UserError, owner_of};
+use crate::stratum::user::{MAX_USER, UserError, owner_of};
 use crate::stratum::vardiff::Vardiff;
 use primitive_types::U256;
 use sharechain::owner::Owner;
@@ -72,10 +73,10 @@ impl Session {
             Ok(Judged { found, answer, misses_by_far, .. }) => (found, answer, Some(misses_by_far)),
             Err(refusal) => (None, Err(refusal), None),
         };
-        self.place.stats.count(answer.is_ok());
+        self.place.record.on_submit(answer.as_ref().copied().map_err(Refusal::reason), now.instant);
         self.refusals.on_submit(answer.is_ok(), now.instant);
         match answer {
-            Ok(()) => message::write_result(&mut self.replies, id, "true"),
+            Ok(_) => message::write_result(&mut self.replies, id, "true"),
             Err(refusal) => message::write_refusal(&mut self.replies, id, "null", &refusal),
         }
         let all_miss = missed_by_far.is_some_and(|missed| self.first_submits.on_submit(missed));
@@ -97,7 +98,7 @@ impl Session {
         }
         let submit = Submit::read(params)?;
         let mut judged = submit::judge(self, &submit, now)?;
-        judged.answer = judged.answer.and_then(|()| self.check_name(&submit.worker));
+        judged.answer = judged.answer.and_then(|share| self.check_name(&submit.worker).map(|()| share));
         let counts = judged.answer.is_ok() && judged.meets_present;
         self.measured |= counts;
         if counts && self.vardiff.on_share(self.most, now.instant) {
@@ -111,8 +112,7 @@ impl Session {
             self.resume(params, now);
         }
         if let Some(agent) = params.text(0).filter(|_| !self.is_ready()) {
-            self.user_agent = agent.chars().filter(|c| !c.is_control()).take(MOST_USER_AGENT).collect();
-            self.place.stats.set_who(|who| who.user_agent.clone_from(&self.user_agent));
+            self.user_agent = message::printable(&agent, MOST_USER_AGENT);
         }
         self.subscribed = true;
         let extranonce1 = format!("{:08x}", u32::from_be_bytes(self.place.extranonce1()));
@@ -216,10 +216,6 @@ impl Session {
         }
         let wishes = params.text(1).map(|password| Wishes::read(&password)).unwrap_or_default();
         self.worker = Some(Worker { owner, names: vec![user.to_owned()], wishes });
-        self.place.stats.set_who(|who| {
-            who.user = user.chars().filter(|c| !c.is_control()).collect();
-            who.owner = Some(owner);
-        });
         for floor in [wishes.floor, wishes.difficulty].into_iter().flatten() {
             self.demand(floor, now);
         }
@@ -240,7 +236,14 @@ impl Session {
             self.vardiff.set_floor(least, now.instant);
         }
         let owner = worker.owner;
-        match self.config.classes.choose(&self.user_agent, worker.wishes.outputs) {
+        let class = self.config.classes.choose(&self.user_agent, worker.wishes.outputs);
+        self.place.record.set_who(Who {
+            user_agent: self.user_agent.clone(),
+            user: message::printable(name, MAX_USER),
+            owner: Some(owner),
+            class: class.ok(),
+        });
+        match class {
             Ok(class) => {
                 self.tell_of_fee(owner);
                 Some(Event::Ready { owner, class })

@@ -4,8 +4,10 @@ mod devices;
 mod fee;
 
 use super::*;
+use crate::stratum::record::MinerSnapshot;
 use crate::stratum::served::MAX_AGE;
 use crate::stratum::sessions::Sessions;
+use crate::stratum::visitor::{Protocol, Visitor};
 use crate::test_jobs::{JobMaker, MADE_AT, owner, target};
 use crate::work::job::{JobId, Solution};
 use proptest::prelude::*;
@@ -43,7 +45,8 @@ impl Script {
 
     fn among(places: &Sessions, config: Arc<SessionConfig>, instant: Instant) -> Self {
         let now = Now { instant, unix: MADE_AT };
-        let place = places.admit(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))).expect("room");
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let place = places.admit(Visitor::new(remote, Protocol::Stratum, instant)).expect("room");
         let session = Session::new(config, place, now);
         Self { session, now, last: None }
     }
@@ -53,6 +56,10 @@ impl Script {
         let subscribe = format!(r#"{{"id":1,"method":"mining.subscribe","params":["{agent}"]}}"#);
         let authorize = format!(r#"{{"id":2,"method":"mining.authorize","params":["rig","{password}"]}}"#);
         [self.say(&subscribe), self.say(&authorize)].concat()
+    }
+
+    fn snapshot(&self) -> MinerSnapshot {
+        self.session.place.record.snapshot(self.now.instant)
     }
 
     fn class(&self) -> u16 {
@@ -177,10 +184,11 @@ fn the_handshake_of_an_asic_word_for_word() {
     assert_eq!(methods(&lines), ["mining.set_difficulty", "mining.notify"]);
     assert_eq!(lines[0], r#"{"id":null,"method":"mining.set_difficulty","params":[512]}"#);
     assert_eq!(param(&lines[1], 8), true, "the first job is clean");
-    let snapshot = script.session.place.stats.snapshot();
+    let snapshot = script.snapshot();
     assert_eq!(snapshot.who.user_agent, "bitaxe/BM1370/v2.6.0");
     assert_eq!(snapshot.who.user, format!("{ADDRESS}.axe"));
-    assert_eq!(snapshot.difficulty, Difficulty::power_of_two(9));
+    assert_eq!(snapshot.who.class, Some(11));
+    assert_eq!(snapshot.difficulty, Some(Difficulty::power_of_two(9)));
 }
 
 #[test]
@@ -261,8 +269,12 @@ fn submits_get_the_codes_of_stratum() {
     assert_eq!(code(&script.say(&submit(ADDRESS, 1, other))), 24);
     assert!(script.found().verdict.share, "the work is not lost for that");
     assert_eq!(code(&script.say(&submit("rig.other", 1, other + 1))), 0, "another worker of the same owner");
-    let snapshot = script.session.place.stats.snapshot();
-    assert_eq!((snapshot.accepted, snapshot.rejected), (2, 6));
+    let snapshot = script.snapshot();
+    let tally = snapshot.tally;
+    assert_eq!((tally.accepted, tally.rejected()), (2, 6));
+    assert_eq!((tally.repeated, tally.unknown_job, tally.untimely, tally.other), (1, 2, 0, 3));
+    assert_eq!(snapshot.last_share, Some(script.now.instant));
+    assert!(snapshot.best.is_some() && snapshot.hash_rate > 0.0);
 
     let mut script = Script::mining(JobMaker { targets: Targets { share: target(-8), ..EASY }, ..easy(1) });
     let low = script.nonce(1, target(-8), false);
@@ -506,7 +518,7 @@ fn a_fast_miner_gets_harder_new_work_at_once_and_its_old_work_counts() {
         if lines.len() > 1 {
             break lines;
         }
-        assert_eq!(accepted, script.session.place.stats.snapshot().accepted as u32);
+        assert_eq!(accepted, script.snapshot().tally.accepted as u32);
         assert!(nonce < 100_000, "no rise after {accepted} shares");
     };
     assert_eq!(accepted, 8);

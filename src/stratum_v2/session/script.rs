@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::stratum::submit::Found;
+use crate::stratum::visitor;
 use crate::test_jobs::{JobMaker, MADE_AT, owner, target};
 use binary_sv2::U256Owned;
 use bitcoin::hashes::{Hash, sha256d};
@@ -9,7 +10,7 @@ use common_messages_sv2::SetupConnectionOwned;
 use framing_sv2::header::Header;
 use mining_sv2::{OpenExtendedMiningChannelOwned, OpenStandardMiningChannelOwned, SubmitSharesStandardOwned};
 use parsers_sv2::CommonMessages;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// What a session said.
@@ -64,8 +65,10 @@ impl Script {
             fee,
         };
         let places = Sessions::new(0xabcd, 1_000);
-        let session = Session::new(Arc::new(config), places, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
         let now = Now { instant: Instant::now(), unix: MADE_AT };
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let visitor = Visitor::new(remote, visitor::Protocol::StratumV2, now.instant);
+        let session = Session::new(Arc::new(config), places, visitor);
         Self { session, now, found: Vec::new(), closed: false, newest: None }
     }
 

@@ -29,7 +29,7 @@ fn the_class_comes_from_name_table_and_password() {
     assert_eq!(script.class(), 145);
     script.say(r#"{"id":1,"method":"mining.subscribe","params":["cgminer"]}"#);
     assert!(script.last.is_none(), "a name is said once");
-    assert_eq!(script.session.place.stats.snapshot().who.user_agent, "whatsminer/v1.1");
+    assert_eq!(script.snapshot().who.user_agent, "whatsminer/v1.1");
 }
 
 #[test]

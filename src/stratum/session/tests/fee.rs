@@ -52,7 +52,7 @@ fn the_fee_is_told_and_is_a_tenth_of_the_jobs() {
         }
     }
     assert_eq!(for_fee, 4);
-    assert_eq!(script.session.place.stats.snapshot().accepted, 240);
+    assert_eq!(script.snapshot().tally.accepted, 240);
 }
 
 #[test]

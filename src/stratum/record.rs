@@ -1,0 +1,303 @@
+//! What is known of each miner, for the operator to look at. Written by whoever serves it, once for each submit; read by
+//! anybody.
+
+use super::difficulty::Difficulty;
+use super::visitor::Visitor;
+use sharechain::owner::Owner;
+use sharechain::share::ShareId;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Seconds in which a piece of work fades to a third in the mean rate. Such a mean is as steady as one over twice the
+/// time, ten minutes.
+const FADING: f64 = 300.0;
+/// Seconds that are taken for measured at least: the first share alone says little.
+const SHORTEST: f64 = 10.0;
+
+/// One miner, from the day it came.
+#[derive(Debug)]
+pub struct MinerRecord {
+    visitor: Visitor,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    who: Who,
+    difficulty: Option<Difficulty>,
+    tally: Tally,
+    last_share: Option<Instant>,
+    /// The high half of the lowest hash of a share.
+    best: Option<u128>,
+    rate: Option<Rate>,
+}
+
+/// Who a miner says it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// Name and version of the mining program, cut to a bounded length.
+    pub user_agent: String,
+    /// The user name that was authorized first.
+    pub user: String,
+    /// Whom its shares are credited to, once authorized.
+    pub owner: Option<Owner>,
+    /// Its payout class; none for one that gets no work.
+    pub class: Option<u16>,
+}
+
+/// Submits, by what was said of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Accepted.
+    pub accepted: u64,
+    /// For a Bitcoin block that is long past.
+    pub stale: u64,
+    /// For a job that is not known, or no longer.
+    pub unknown_job: u64,
+    /// Submitted before.
+    pub repeated: u64,
+    /// Above the target.
+    pub too_easy: u64,
+    /// With a header time that cannot be.
+    pub untimely: u64,
+    /// Anything else: not to be read, not allowed, for somebody else.
+    pub other: u64,
+}
+
+impl Tally {
+    /// All that were refused.
+    pub const fn rejected(&self) -> u64 {
+        self.stale + self.unknown_job + self.repeated + self.too_easy + self.untimely + self.other
+    }
+
+    const fn count_of(&mut self, reason: Reason) -> &mut u64 {
+        match reason {
+            Reason::Stale => &mut self.stale,
+            Reason::UnknownJob => &mut self.unknown_job,
+            Reason::Repeated => &mut self.repeated,
+            Reason::TooEasy => &mut self.too_easy,
+            Reason::Untimely => &mut self.untimely,
+            Reason::Other => &mut self.other,
+        }
+    }
+}
+
+/// Why a submit is refused, as far as that is counted: see [`Tally`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Stale,
+    UnknownJob,
+    Repeated,
+    TooEasy,
+    Untimely,
+    Other,
+}
+
+/// A submit that is accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepted {
+    /// What it was held against.
+    pub(crate) difficulty: Difficulty,
+    /// Its hash.
+    pub(crate) id: ShareId,
+}
+
+/// A miner at one moment.
+#[derive(Clone, Debug)]
+pub struct MinerSnapshot {
+    /// Where it came from, and to.
+    pub visitor: Visitor,
+    /// Who it is.
+    pub who: Who,
+    /// The difficulty of its newest work; none before there was any.
+    pub difficulty: Option<Difficulty>,
+    /// Its submits.
+    pub tally: Tally,
+    /// When a share was last accepted.
+    pub last_share: Option<Instant>,
+    /// Hashes a second in the last ten minutes or so, by the shares accepted.
+    pub hash_rate: f64,
+    /// The difficulty that the best share would have met.
+    pub best: Option<f64>,
+}
+
+impl MinerRecord {
+    /// One that has said nothing yet.
+    pub(super) fn new(visitor: Visitor) -> Self {
+        Self { visitor, state: Mutex::default() }
+    }
+
+    /// Where it came from, and to.
+    pub(crate) const fn visitor(&self) -> &Visitor {
+        &self.visitor
+    }
+
+    /// Notes who it is.
+    pub(crate) fn set_who(&self, who: Who) {
+        self.state().who = who;
+    }
+
+    /// Notes the difficulty of work that it was given.
+    pub(crate) fn on_work(&self, difficulty: Difficulty, now: Instant) {
+        let mut state = self.state();
+        state.difficulty = Some(difficulty);
+        state.rate.get_or_insert(Rate { since: now, at: now, hashes: 0.0 });
+    }
+
+    /// Counts a submit.
+    pub(crate) fn on_submit(&self, answer: Result<Accepted, Reason>, now: Instant) {
+        let mut state = self.state();
+        match answer {
+            Ok(Accepted { difficulty, id }) => {
+                state.tally.accepted += 1;
+                state.last_share = Some(now);
+                let hash = high_half(&id);
+                state.best = Some(state.best.map_or(hash, |best| best.min(hash)));
+                if let Some(rate) = &mut state.rate {
+                    rate.add(difficulty.hashes(), now);
+                }
+            }
+            Err(reason) => *state.tally.count_of(reason) += 1,
+        }
+    }
+
+    /// All of it, now.
+    pub fn snapshot(&self, now: Instant) -> MinerSnapshot {
+        let state = self.state();
+        MinerSnapshot {
+            visitor: self.visitor,
+            who: state.who.clone(),
+            difficulty: state.difficulty,
+            tally: state.tally,
+            last_share: state.last_share,
+            hash_rate: state.rate.map_or(0.0, |rate| rate.per_second(now)),
+            best: state.best.map(difficulty_of),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The high half of a hash as a number.
+fn high_half(id: &ShareId) -> u128 {
+    id.0.last_chunk().copied().map_or(0, u128::from_le_bytes)
+}
+
+/// The difficulty that a hash with this high half meets, near enough for people.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn difficulty_of(high_half: u128) -> f64 {
+    // A target of difficulty 1 is 0xffff × 2^208.
+    65_535.0 * 80_f64.exp2() / high_half.max(1) as f64
+}
+
+/// A mean of hashes a second, in which work counts for less the longer ago it was done.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    since: Instant,
+    /// The hashes that count, at this moment.
+    hashes: f64,
+    at: Instant,
+}
+
+impl Rate {
+    fn add(&mut self, hashes: f64, now: Instant) {
+        self.hashes = self.hashes_at(now) + hashes;
+        self.at = now;
+    }
+
+    fn hashes_at(&self, now: Instant) -> f64 {
+        self.hashes * fading(now.saturating_duration_since(self.at).as_secs_f64())
+    }
+
+    fn per_second(&self, now: Instant) -> f64 {
+        let measured = now.saturating_duration_since(self.since).as_secs_f64().max(SHORTEST);
+        // What one hash a second would have come to.
+        self.hashes_at(now) / (FADING * (1.0 - fading(measured)))
+    }
+}
+
+/// What is left of one after so many seconds.
+fn fading(seconds: f64) -> f64 {
+    (-seconds / FADING).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stratum::visitor::Protocol;
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::Duration;
+
+    fn record(now: Instant) -> MinerRecord {
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        MinerRecord::new(Visitor::new(remote, Protocol::Stratum, now))
+    }
+
+    fn share(exponent: i32, id: [u8; 32]) -> Result<Accepted, Reason> {
+        Ok(Accepted { difficulty: Difficulty::power_of_two(exponent), id: ShareId(id) })
+    }
+
+    #[test]
+    fn a_steady_miners_rate_is_right_from_the_first_minute_on_and_follows_a_change() {
+        let start = Instant::now();
+        let record = record(start);
+        record.on_work(Difficulty::power_of_two(10), start);
+        assert_eq!(record.snapshot(start).hash_rate, 0.0);
+        let expected = 42_f64.exp2() / 4.0;
+        let off = |seconds: u64| record.snapshot(start + Duration::from_secs(seconds)).hash_rate / expected;
+        for n in 1..=900 {
+            record.on_submit(share(10, [0xff; 32]), start + Duration::from_secs(4 * n));
+            if n >= 15 {
+                assert!((0.95..1.05).contains(&off(4 * n)), "{} after {n}", off(4 * n));
+            }
+        }
+        assert!((0.3..0.4).contains(&off(3_900)), "five minutes of silence: {}", off(3_900));
+        assert!(off(7_200) < 0.001);
+        // It comes back four times as slow.
+        (1..=75).for_each(|n| {
+            record.on_submit(share(10, [0xff; 32]), start + Duration::from_secs(7_200 + 16 * n));
+        });
+        assert!((0.22..0.28).contains(&off(8_400)), "{}", off(8_400));
+    }
+
+    #[test]
+    fn submits_are_counted_by_what_was_said_of_them() {
+        let start = Instant::now();
+        let record = record(start);
+        let reasons = [
+            Reason::Stale,
+            Reason::UnknownJob,
+            Reason::Repeated,
+            Reason::TooEasy,
+            Reason::Untimely,
+            Reason::Other,
+        ];
+        for (count, reason) in reasons.into_iter().enumerate() {
+            (0..=count).for_each(|_| record.on_submit(Err(reason), start));
+        }
+        assert_eq!(record.snapshot(start).last_share, None);
+        record.on_submit(share(0, [0xff; 32]), start + Duration::from_secs(1));
+        let snapshot = record.snapshot(start + Duration::from_secs(2));
+        let expected =
+            Tally { accepted: 1, stale: 1, unknown_job: 2, repeated: 3, too_easy: 4, untimely: 5, other: 6 };
+        assert_eq!((snapshot.tally, snapshot.tally.rejected()), (expected, 21));
+        assert_eq!(snapshot.last_share, Some(start + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn the_best_share_is_the_one_with_the_lowest_hash() {
+        let start = Instant::now();
+        let record = record(start);
+        assert_eq!(record.snapshot(start).best, None);
+        for exponent in [3, 20, 7] {
+            let target = Difficulty::power_of_two(exponent).target().value();
+            record.on_submit(share(0, target.to_little_endian()), start);
+        }
+        let best = record.snapshot(start).best.expect("a share");
+        assert!((best / 20_f64.exp2() - 1.0).abs() < 1e-9, "{best}");
+        record.on_submit(share(0, [0; 32]), start);
+        assert!(record.snapshot(start).best.is_some_and(f64::is_finite));
+    }
+}
