@@ -2,7 +2,7 @@
 //!
 //! How often an address connects is the gate's concern; what is said is `super::service`'s.
 
-use super::service::Service;
+use super::service::{Caller, Service};
 use crate::stratum::gate::{Guest, Reception};
 use crate::stratum::server::{BindError, House, bind_for};
 use crate::stratum::session::SessionConfig;
@@ -134,12 +134,13 @@ impl Door {
         }
     }
 
-    async fn serve(self, Guest { stream, visitor, said }: Guest, _permit: OwnedSemaphorePermit) {
+    async fn serve(self, Guest { stream, visitor, said }: Guest, permit: OwnedSemaphorePermit) {
         let (read, write) = stream.into_split();
         let stream = join(Cursor::new(said).chain(read), write);
+        let caller = Caller { visitor, place: Arc::new(permit) };
         let service = service_fn(|request| {
-            let service = Arc::clone(&self.service);
-            async move { Ok::<_, Infallible>(service.answer(visitor, request).await) }
+            let (service, caller) = (Arc::clone(&self.service), caller.clone());
+            async move { Ok::<_, Infallible>(service.answer(caller, request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -147,6 +148,8 @@ impl Door {
             .max_buf_size(MAX_HEAD)
             // As the miners' authors saw them.
             .title_case_headers(true)
+            // Else a request whose hang-up comes with it is dropped unheard.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let patience = tokio::select! {

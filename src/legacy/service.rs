@@ -1,7 +1,7 @@
 //! What each request does: who asks, what for, and the answer.
 //!
 //! From the last byte of a submission to the node's queue there is nothing to wait for, so a miner that hangs up at once
-//! loses nothing.
+//! loses nothing. Where the queue is full, the share waits for room whether or not its miner does.
 
 use super::answer::{LONG_POLL_PATH, Pieces, ROLL_SECONDS, Refused, refusal, result};
 use super::getwork::{self, WorkForm};
@@ -25,7 +25,7 @@ use hyper::{Method, Request, Response};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,14 +36,21 @@ const MAX_BODY: usize = 8_100_000;
 /// Bytes of a body that is read whoever else is heard; of longer ones only so many at once.
 const MAX_SMALL_BODY: usize = 8 * 1024;
 const MAX_LARGE_BODIES: usize = 4;
-/// Shares that wait for room in the node's queue, and with each the request that brought it.
-const MAX_WAITING: usize = 64;
 
 const X_LONG_POLLING: HeaderName = HeaderName::from_static("x-long-polling");
 const X_ROLL_NTIME: HeaderName = HeaderName::from_static("x-roll-ntime");
 const X_REJECT_REASON: HeaderName = HeaderName::from_static("x-reject-reason");
 /// Of our own: who pays a fee shall know it.
 const X_FEE: HeaderName = HeaderName::from_static("x-fee");
+
+/// Who is at the other end of a connection.
+#[derive(Clone)]
+pub(super) struct Caller {
+    /// Where it is.
+    pub(super) visitor: Visitor,
+    /// The connection's place, held as long as anything of it waits.
+    pub(super) place: Arc<OwnedSemaphorePermit>,
+}
 
 /// Answers requests.
 pub(super) struct Service {
@@ -54,7 +61,6 @@ pub(super) struct Service {
     limits: Limits,
     lists: Arc<Lists>,
     large_bodies: Semaphore,
-    waiting: Arc<Semaphore>,
     /// Has the shares that wait for room.
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -81,7 +87,6 @@ impl Service {
             limits: *limits,
             lists: Arc::default(),
             large_bodies: Semaphore::new(MAX_LARGE_BODIES),
-            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             tasks,
             shutdown,
         }
@@ -93,17 +98,17 @@ impl Service {
     }
 
     /// Answers one request.
-    pub(super) async fn answer(&self, visitor: Visitor, request: Request<Incoming>) -> Response<Pieces> {
+    pub(super) async fn answer(&self, caller: Caller, request: Request<Incoming>) -> Response<Pieces> {
         let mut id = "null".to_owned();
-        let answer = self.try_answer(visitor, request, &mut id).await;
+        let answer = self.try_answer(&caller, request, &mut id).await;
         answer.unwrap_or_else(|why| {
-            debug!(remote = %visitor.remote, "request refused: {why}");
+            debug!(remote = %caller.visitor.remote, "request refused: {why}");
             refusal(&id, &why)
         })
     }
 
     /// `id` becomes that of the call as soon as it is known.
-    async fn try_answer(&self, visitor: Visitor, request: Request<Incoming>, id: &mut String) -> Answer {
+    async fn try_answer(&self, caller: &Caller, request: Request<Incoming>, id: &mut String) -> Answer {
         let login = Login::read(request.headers()).ok_or(Refused::NoLogin)?;
         let agent = user_agent(request.headers(), MOST_USER_AGENT);
         let is_long_poll = request.uri().path() == LONG_POLL_PATH;
@@ -112,7 +117,7 @@ impl Service {
             return Err(Refused::NotPost);
         }
         let body = self.read(request.into_body()).await?;
-        let entry = self.workers.at_request(visitor, login, agent, now().instant)?;
+        let entry = self.workers.at_request(caller.visitor, login, agent, now().instant)?;
         if is_get {
             return self.getwork(&entry, id, true).await;
         }
@@ -121,10 +126,10 @@ impl Service {
         match call.method.as_deref().unwrap_or("") {
             "getwork" => match call.params.text(0) {
                 None if call.params.raw(0).is_none() => self.getwork(&entry, id, is_long_poll).await,
-                digits => self.submit_data(&entry, digits.as_deref().unwrap_or(""), id).await,
+                digits => self.submit_data(caller, &entry, digits.as_deref().unwrap_or(""), id).await,
             },
             "getblocktemplate" => self.getblocktemplate(&entry, &call.params, id).await,
-            "submitblock" => self.submitblock(&entry, &call.params, id).await,
+            "submitblock" => self.submitblock(caller, &entry, &call.params, id).await,
             other => Err(Refused::NoMethod(message::Refusal::unsupported(other).to_string())),
         }
     }
@@ -153,9 +158,9 @@ impl Service {
         Ok(response)
     }
 
-    async fn submit_data(&self, entry: &Entry, digits: &str, id: &str) -> Answer {
+    async fn submit_data(&self, caller: &Caller, entry: &Entry, digits: &str, id: &str) -> Answer {
         let submission = getwork::read(digits).map_err(|error| unreadable(entry, &error))?;
-        let answer = self.submit(entry, &submission).await;
+        let answer = self.submit(caller, entry, &submission).await;
         let mut response = result(id, [Bytes::from(answer.is_ok().to_string())]);
         if let Err(rejection) = answer {
             set(&mut response, X_REJECT_REASON, &rejection.to_string());
@@ -184,7 +189,7 @@ impl Service {
         Ok(response)
     }
 
-    async fn submitblock(&self, entry: &Entry, params: &Params<'_>, id: &str) -> Answer {
+    async fn submitblock(&self, caller: &Caller, entry: &Entry, params: &Params<'_>, id: &str) -> Answer {
         let digits = params
             .text(0)
             .ok_or_else(|| Refused::BadParams("submitblock takes a block in hexadecimal digits".into()))?;
@@ -195,7 +200,7 @@ impl Service {
         let work_id = options.and_then(|options| options.workid);
         let submission = Submission::read(&digits, work_id.as_deref().and_then(|id| id.parse().ok()))
             .map_err(|error| unreadable(entry, &error))?;
-        let answer = self.submit(entry, &submission).await;
+        let answer = self.submit(caller, entry, &submission).await;
         Ok(result(id, [verdict(answer)]))
     }
 
@@ -242,7 +247,7 @@ impl Service {
     }
 
     /// Judges a submission and passes on what was found.
-    async fn submit(&self, entry: &Entry, submission: &Submission) -> Result<(), Rejection> {
+    async fn submit(&self, caller: &Caller, entry: &Entry, submission: &Submission) -> Result<(), Rejection> {
         let newest = entry.newest();
         let (found, answer) = entry.worker().submit(submission, newest.as_deref(), now());
         let mut harvest = Harvest::new(self.outbox.clone());
@@ -251,10 +256,10 @@ impl Service {
         }
         if harvest.is_waiting() {
             // The miner waits with its share; the share does not leave with the miner.
-            let permit = Arc::clone(&self.waiting).acquire_owned().await;
+            let place = Arc::clone(&caller.place);
             let passed_on = self.tasks.spawn(async move {
                 harvest.finish().await;
-                drop(permit);
+                drop(place);
             });
             let _ = passed_on.await;
         }
