@@ -1,7 +1,7 @@
 //! Answers: JSON-RPC in HTTP, in pieces so that a long list of transactions is shared and not copied.
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -108,11 +108,36 @@ impl Refused {
     }
 }
 
-/// An answer to the call with this id, in JSON: the result in pieces.
-pub(super) fn result(id: &str, result: impl IntoIterator<Item = Bytes>) -> Response<Pieces> {
-    let head = Bytes::from_static(b"{\"result\":");
-    let tail = Bytes::from(format!(",\"error\":null,\"id\":{id}}}\n"));
-    json(StatusCode::OK, [head].into_iter().chain(result).chain([tail]).collect())
+/// The result of a call, in JSON and in pieces: an answer once the id of the call is put to it.
+#[derive(Debug)]
+pub(super) struct Reply {
+    headers: Vec<(HeaderName, String)>,
+    result: Vec<Bytes>,
+}
+
+impl Reply {
+    /// With this result.
+    pub(super) fn new(result: impl Into<Vec<Bytes>>) -> Self {
+        Self { headers: Vec::new(), result: result.into() }
+    }
+
+    /// And this header besides; the text must be one that HTTP allows, as all of ours are.
+    pub(super) fn with(mut self, name: HeaderName, text: impl Into<String>) -> Self {
+        self.headers.push((name, text.into()));
+        self
+    }
+
+    /// The answer to the call with this id.
+    pub(super) fn under(self, id: &str) -> Response<Pieces> {
+        let head = Bytes::from_static(b"{\"result\":");
+        let tail = Bytes::from(format!(",\"error\":null,\"id\":{id}}}\n"));
+        let mut response =
+            json(StatusCode::OK, [head].into_iter().chain(self.result).chain([tail]).collect());
+        let headers = self.headers.into_iter();
+        let headers = headers.filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)));
+        response.headers_mut().extend(headers);
+        response
+    }
 }
 
 /// The answer to a call that is not granted.

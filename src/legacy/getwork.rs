@@ -1,6 +1,6 @@
 //! The bytes of `getwork`: headers with each 32-bit word turned around, padded as SHA-256 pads them.
 
-use super::submission::{Proof, Submission};
+use super::submission::Submission;
 use super::worker::Work;
 use bitcoin::block::Header;
 use bitcoin::consensus::encode::{deserialize, serialize};
@@ -64,7 +64,7 @@ pub(super) fn read(digits: &str) -> Result<Submission, NoData> {
     bytes.truncate(HEADER);
     turn_words(&mut bytes);
     let header: Header = deserialize(&bytes).map_err(|_| NoData)?;
-    Ok(Submission { header, proof: Proof::Header })
+    Ok(Submission { header, coinbase: None, id: None })
 }
 
 fn turn_words(bytes: &mut [u8]) {

@@ -1,6 +1,8 @@
 //! Who asks: HTTP's basic authentication, in which user and password are those of Stratum.
 
 use crate::stratum::message::printable;
+use crate::stratum::session::MOST_USER_AGENT;
+use crate::stratum::visitor::Visitor;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
@@ -18,6 +20,17 @@ pub(super) struct Login {
     pub(super) password: String,
 }
 
+/// Who makes a request, and with which program.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    /// Where it is.
+    pub(super) visitor: Visitor,
+    /// Its user and password.
+    pub(super) login: Login,
+    /// The name of the mining program, cut to a bounded length.
+    pub(super) user_agent: String,
+}
+
 impl Login {
     /// Reads it from a request's head; none where there is none.
     pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
@@ -32,10 +45,13 @@ impl Login {
     }
 }
 
-/// The name of the mining program, cut to a bounded length.
-pub(super) fn user_agent(headers: &HeaderMap, most: usize) -> String {
-    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("");
-    printable(agent, most)
+impl Asker {
+    /// Reads it from a request's head; none where there is no login.
+    pub(super) fn read(visitor: Visitor, headers: &HeaderMap) -> Option<Self> {
+        let login = Login::read(headers)?;
+        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("");
+        Some(Self { visitor, login, user_agent: printable(agent, MOST_USER_AGENT) })
+    }
 }
 
 #[cfg(test)]

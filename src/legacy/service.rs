@@ -3,26 +3,26 @@
 //! From the last byte of a submission to the node's queue there is nothing to wait for, so a miner that hangs up at once
 //! loses nothing. Where the queue is full, the share waits for room whether or not its miner does.
 
-use super::answer::{LONG_POLL_PATH, Pieces, ROLL_SECONDS, Refused, refusal, result};
-use super::getwork::{self, WorkForm};
-use super::login::{Login, user_agent};
+use super::answer::{LONG_POLL_PATH, Pieces, ROLL_SECONDS, Refused, Reply, refusal};
+use super::call::{Call, Form};
+use super::getwork::WorkForm;
+use super::login::Asker;
 use super::server::{Limits, Server};
 use super::submission::Submission;
-use super::template::{self, Lists, Wanted};
+use super::template::{self, Lists};
 use super::worker::{Rejection, Work};
 use super::workers::{Entry, Workers};
 use crate::stratum::harvest::Harvest;
-use crate::stratum::message::{self, Params};
+use crate::stratum::message;
 use crate::stratum::server::{House, now};
-use crate::stratum::session::MOST_USER_AGENT;
 use crate::stratum::visitor::Visitor;
 use crate::work::job::{Job, JobId, JobIds};
 use crate::work::outbox::Outbox;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::HeaderName;
 use hyper::{Method, Request, Response};
-use serde::Deserialize;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -66,15 +66,6 @@ pub(super) struct Service {
     shutdown: CancellationToken,
 }
 
-/// The parameters of `submitblock` besides the block.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct SubmitOptions {
-    workid: Option<String>,
-}
-
-type Answer = Result<Response<Pieces>, Refused>;
-
 impl Service {
     pub(super) fn new(server: &Server, tasks: TaskTracker, shutdown: CancellationToken) -> Self {
         let Server { config, house, limits } = server;
@@ -100,37 +91,39 @@ impl Service {
     /// Answers one request.
     pub(super) async fn answer(&self, caller: Caller, request: Request<Incoming>) -> Response<Pieces> {
         let mut id = "null".to_owned();
-        let answer = self.try_answer(&caller, request, &mut id).await;
-        answer.unwrap_or_else(|why| {
-            debug!(remote = %caller.visitor.remote, "request refused: {why}");
-            refusal(&id, &why)
-        })
+        match self.try_answer(&caller, request, &mut id).await {
+            Ok(reply) => reply.under(&id),
+            Err(why) => {
+                debug!(remote = %caller.visitor.remote, "request refused: {why}");
+                refusal(&id, &why)
+            }
+        }
     }
 
     /// `id` becomes that of the call as soon as it is known.
-    async fn try_answer(&self, caller: &Caller, request: Request<Incoming>, id: &mut String) -> Answer {
-        let login = Login::read(request.headers()).ok_or(Refused::NoLogin)?;
-        let agent = user_agent(request.headers(), MOST_USER_AGENT);
+    async fn try_answer(
+        &self,
+        caller: &Caller,
+        request: Request<Incoming>,
+        id: &mut String,
+    ) -> Result<Reply, Refused> {
+        let asker = Asker::read(caller.visitor, request.headers()).ok_or(Refused::NoLogin)?;
         let is_long_poll = request.uri().path() == LONG_POLL_PATH;
-        let is_get = request.method() == Method::GET;
-        if !(request.method() == Method::POST || is_get && is_long_poll) {
+        let call = if request.method() == Method::GET && is_long_poll {
+            Call::Getwork { waits: true }
+        } else if request.method() == Method::POST {
+            let body = self.read(request.into_body()).await?;
+            let request = message::parse(body.trim_ascii()).map_err(|_| Refused::NoCall)?;
+            request.id.unwrap_or("null").clone_into(id);
+            Call::read(&request, is_long_poll)?
+        } else {
             return Err(Refused::NotPost);
-        }
-        let body = self.read(request.into_body()).await?;
-        let entry = self.workers.at_request(caller.visitor, login, agent, now().instant)?;
-        if is_get {
-            return self.getwork(&entry, id, true).await;
-        }
-        let call = message::parse(body.trim_ascii()).map_err(|_| Refused::NoCall)?;
-        call.id.unwrap_or("null").clone_into(id);
-        match call.method.as_deref().unwrap_or("") {
-            "getwork" => match call.params.text(0) {
-                None if call.params.raw(0).is_none() => self.getwork(&entry, id, is_long_poll).await,
-                digits => self.submit_data(caller, &entry, digits.as_deref().unwrap_or(""), id).await,
-            },
-            "getblocktemplate" => self.getblocktemplate(&entry, &call.params, id).await,
-            "submitblock" => self.submitblock(caller, &entry, &call.params, id).await,
-            other => Err(Refused::NoMethod(message::Refusal::unsupported(other).to_string())),
+        };
+        match call {
+            Call::Getwork { waits } => self.getwork(&asker, waits).await,
+            Call::Template { known } => self.template(&asker, known).await,
+            Call::Proposal(proposal) => Ok(self.check(&asker, &proposal)),
+            Call::Solved(solved, form) => self.take(caller, &asker, solved, form).await,
         }
     }
 
@@ -147,61 +140,56 @@ impl Service {
         Ok(read?.to_bytes())
     }
 
-    async fn getwork(&self, entry: &Entry, id: &str, waits: bool) -> Answer {
+    async fn getwork(&self, asker: &Asker, waits: bool) -> Result<Reply, Refused> {
+        let entry = self.workers.for_work(asker, now().instant)?;
         let known = if waits { entry.worker().last_news() } else { None };
-        let work = self.work(entry, known).await?;
+        let work = self.work(&entry, known).await?;
         let form = serde_json::to_vec(&WorkForm::new(&work)).unwrap_or_default();
-        let mut response = result(id, [Bytes::from(form)]);
-        response.headers_mut().insert(X_LONG_POLLING, HeaderValue::from_static(LONG_POLL_PATH));
-        set(&mut response, X_ROLL_NTIME, &format!("expire={ROLL_SECONDS}"));
-        tell_of_fee(&mut response, entry);
-        Ok(response)
+        let reply = Reply::new([Bytes::from(form)])
+            .with(X_LONG_POLLING, LONG_POLL_PATH)
+            .with(X_ROLL_NTIME, format!("expire={ROLL_SECONDS}"));
+        Ok(telling_of_fee(reply, &entry))
     }
 
-    async fn submit_data(&self, caller: &Caller, entry: &Entry, digits: &str, id: &str) -> Answer {
-        let submission = getwork::read(digits).map_err(|error| unreadable(entry, &error))?;
-        let answer = self.submit(caller, entry, &submission).await;
-        let mut response = result(id, [Bytes::from(answer.is_ok().to_string())]);
-        if let Err(rejection) = answer {
-            set(&mut response, X_REJECT_REASON, &rejection.to_string());
-        }
-        Ok(response)
-    }
-
-    async fn getblocktemplate(&self, entry: &Entry, params: &Params<'_>, id: &str) -> Answer {
-        let wanted: Wanted = params
-            .raw(0)
-            .map_or(Ok(Wanted::default()), serde_json::from_str)
-            .map_err(|error| Refused::BadParams(format!("The template request cannot be read: {error}")))?;
-        if wanted.mode.as_deref() == Some("proposal") {
-            return propose(entry, &wanted, id);
-        }
-        if let Some(objection) = wanted.objection() {
-            return Err(Refused::BadParams(objection.to_owned()));
-        }
-        let known = wanted.long_poll_id.as_deref().and_then(|id| id.parse().ok());
-        let work = self.work(entry, known).await?;
+    async fn template(&self, asker: &Asker, known: Option<JobId>) -> Result<Reply, Refused> {
+        let entry = self.workers.for_work(asker, now().instant)?;
+        let work = self.work(&entry, known).await?;
         let (lists, template) = (Arc::clone(&self.lists), Arc::clone(work.served.job.template()));
         let list = tokio::task::spawn_blocking(move || lists.of(&template)).await;
         let list = list.map_err(|_| Refused::NoWork)?;
-        let mut response = result(id, template::result(&work, list, now()));
-        tell_of_fee(&mut response, entry);
-        Ok(response)
+        Ok(telling_of_fee(Reply::new(template::result(&work, list, now())), &entry))
     }
 
-    async fn submitblock(&self, caller: &Caller, entry: &Entry, params: &Params<'_>, id: &str) -> Answer {
-        let digits = params
-            .text(0)
-            .ok_or_else(|| Refused::BadParams("submitblock takes a block in hexadecimal digits".into()))?;
-        let options: Option<SubmitOptions> =
-            params.raw(1).map_or(Ok(None), serde_json::from_str).map_err(|error| {
-                Refused::BadParams(format!("The parameters of submitblock cannot be read: {error}"))
-            })?;
-        let work_id = options.and_then(|options| options.workid);
-        let submission = Submission::read(&digits, work_id.as_deref().and_then(|id| id.parse().ok()))
-            .map_err(|error| unreadable(entry, &error))?;
-        let answer = self.submit(caller, entry, &submission).await;
-        Ok(result(id, [verdict(answer)]))
+    /// Judges a block that was not mined (BIP23).
+    fn check(&self, asker: &Asker, proposal: &Submission) -> Reply {
+        let now = now();
+        let answer = match self.workers.known(asker, now.instant) {
+            Some(entry) => entry.worker().check(proposal, entry.newest().as_deref(), now),
+            None => Err(Rejection::UnknownWork),
+        };
+        Form::Submitblock.reply(answer)
+    }
+
+    /// Takes what a miner has solved. Whatever becomes of the miner, this is judged.
+    async fn take(
+        &self,
+        caller: &Caller,
+        asker: &Asker,
+        solved: Result<Submission, String>,
+        form: Form,
+    ) -> Result<Reply, Refused> {
+        let entry = self.workers.known(asker, now().instant);
+        let answer = match (entry, solved) {
+            (Some(entry), Ok(submission)) => self.submit(caller, &entry, &submission).await,
+            (None, Ok(_)) => Err(Rejection::UnknownWork),
+            (entry, Err(why)) => {
+                if let Some(entry) = entry {
+                    entry.worker().refuse(now().instant);
+                }
+                return Err(Refused::Unreadable(why));
+            }
+        };
+        Ok(form.reply(answer))
     }
 
     /// A new piece of work: at once, or when there is another job than the one `known`.
@@ -267,39 +255,22 @@ impl Service {
     }
 }
 
-/// Sets a header; the text must be one that HTTP allows, as all of ours are.
-fn set(response: &mut Response<Pieces>, name: HeaderName, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
-        response.headers_mut().insert(name, value);
+impl Form {
+    fn reply(self, answer: Result<(), Rejection>) -> Reply {
+        let reason = answer.err().map(|rejection| rejection.to_string());
+        match (self, reason) {
+            (Self::Submitblock, reason) => Reply::new([Bytes::from(Value::from(reason).to_string())]),
+            (Self::Getwork, None) => Reply::new([Bytes::from_static(b"true")]),
+            (Self::Getwork, Some(reason)) => {
+                Reply::new([Bytes::from_static(b"false")]).with(X_REJECT_REASON, reason)
+            }
+        }
     }
 }
 
-fn tell_of_fee(response: &mut Response<Pieces>, entry: &Entry) {
-    if let Some(notice) = &entry.fee_notice {
-        set(response, X_FEE, notice);
+fn telling_of_fee(reply: Reply, entry: &Entry) -> Reply {
+    match &entry.fee_notice {
+        Some(notice) => reply.with(X_FEE, notice),
+        None => reply,
     }
-}
-
-/// Judges a block that was not mined (BIP23).
-fn propose(entry: &Entry, wanted: &Wanted, id: &str) -> Answer {
-    let work_id = wanted.work_id.as_deref().and_then(|id| id.parse().ok());
-    let submission = Submission::read(wanted.data.as_deref().unwrap_or(""), work_id)
-        .map_err(|error| Refused::Unreadable(error.to_string()))?;
-    let newest = entry.newest();
-    let answer = entry.worker().check(&submission, newest.as_deref(), now());
-    Ok(result(id, [verdict(answer)]))
-}
-
-/// Null, or what is wrong.
-fn verdict(answer: Result<(), Rejection>) -> Bytes {
-    match answer {
-        Ok(()) => Bytes::from_static(b"null"),
-        Err(rejection) => Bytes::from(serde_json::Value::from(rejection.to_string()).to_string()),
-    }
-}
-
-/// Counts a submission that is none.
-fn unreadable(entry: &Entry, error: &impl ToString) -> Refused {
-    entry.worker().refuse(now().instant);
-    Refused::Unreadable(error.to_string())
 }

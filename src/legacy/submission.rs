@@ -16,24 +16,15 @@ const LOOKED_AT: usize = 2 * (80 + 9 + MAX_COINBASE + 256);
 /// What stands before the hash in the script of the commitment output: OP_RETURN, and a push of hash and extranonce.
 const COMMITMENT_SCRIPT_HEAD: [u8; 2] = [0x6a, 44];
 
-/// A solved header and what says which work it solves.
+/// A solved header, and what else may say which work it solves.
 #[derive(Clone, Debug)]
 pub(super) struct Submission {
-    /// The header.
+    /// The header, whose merkle root says it if nothing in the coinbase was changed.
     pub(super) header: Header,
-    /// Where it comes from.
-    pub(super) proof: Proof,
-}
-
-/// How the work that a header solves is known.
-#[derive(Clone, Debug)]
-pub(super) enum Proof {
-    /// By its merkle root.
-    Header,
-    /// By the work's id; nothing but the header was changed.
-    HeaderOf(JobId),
-    /// By its coinbase, with the id for a better error.
-    Coinbase(Coinbase, Option<JobId>),
+    /// The coinbase, which says it in any case, where it was handed in.
+    pub(super) coinbase: Option<Coinbase>,
+    /// The work's id. It says nothing that the others do not, but helps to name what is wrong.
+    pub(super) id: Option<JobId>,
 }
 
 /// The coinbase of a block that was handed in.
@@ -85,11 +76,11 @@ impl Submission {
         let mut rest = bytes.as_slice();
         let header = Header::consensus_decode(&mut rest).map_err(|_| Unreadable::Header)?;
         if rest.is_empty() {
-            return Ok(Self { header, proof: id.map_or(Proof::Header, Proof::HeaderOf) });
+            return Ok(Self { header, coinbase: None, id });
         }
         VarInt::consensus_decode(&mut rest).map_err(|_| Unreadable::Coinbase)?;
         let coinbase = Transaction::consensus_decode(&mut rest).map_err(|_| Unreadable::Coinbase)?;
-        Ok(Self { header, proof: Proof::Coinbase(Coinbase(coinbase), id) })
+        Ok(Self { header, coinbase: Some(Coinbase(coinbase)), id })
     }
 }
 

@@ -3,7 +3,7 @@
 //! A request over HTTP has no connection to hold on to, so a worker is a name at an address. Whatever it asks for is
 //! work of its own: each answer has an extranonce that no other has, so that a miner need not change the coinbase.
 
-use super::submission::{Proof, Submission};
+use super::submission::Submission;
 use crate::stratum::account::Account;
 use crate::stratum::configure::VERSION_MASK;
 use crate::stratum::difficulty::Difficulty;
@@ -165,6 +165,13 @@ impl Worker {
         self.refusals.on_tick(now) != Measure::Close
     }
 
+    /// Forgets that all of its work was refused, and at which difficulty. What it was given counts all the same.
+    pub(super) fn begin_anew(&mut self, hardness: Hardness) {
+        self.hardness = hardness;
+        self.measured = false;
+        self.refusals = Refusals::default();
+    }
+
     /// Whether it has been silent for so long that none of its work counts any more.
     pub(super) fn is_gone(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.heard) > MAX_AGE
@@ -282,30 +289,11 @@ impl Worker {
     fn find(&self, submission: &Submission) -> Result<(&Work, Extranonce), Rejection> {
         let header = &submission.header;
         let root = header.merkle_root.to_byte_array();
-        let mut works = self.works.iter().rev();
-        let (work, extranonce) = match &submission.proof {
-            Proof::Header => {
-                let work = works.find(|work| work.root == root).ok_or(Rejection::UnknownWork)?;
-                (work, work.extranonce)
-            }
-            Proof::HeaderOf(id) => {
-                let work = works.find(|work| work.served.id == *id).ok_or(Rejection::UnknownWork)?;
-                (work, work.extranonce)
-            }
-            Proof::Coinbase(coinbase, id) => {
-                let known = id.and_then(|id| self.works.iter().rev().find(|work| work.served.id == id));
-                let unknown = if known.is_some() { Rejection::Coinbase } else { Rejection::UnknownWork };
-                let (commitment, extranonce) = coinbase.commitment().ok_or(unknown)?;
-                let is_it = |work: &&Work| {
-                    work.served.job.commitment_hash() == &commitment
-                        && work.extranonce[..FIXED] == extranonce[..FIXED]
-                };
-                let work = works.find(is_it).ok_or(unknown)?;
-                if coinbase.without_witness() != work.served.job.coinbase(&extranonce) {
-                    return Err(Rejection::Coinbase);
-                }
-                (work, extranonce)
-            }
+        // A header of known work solves it, whatever is said besides.
+        let as_given = self.works.iter().rev().find(|work| work.root == root);
+        let (work, extranonce) = match as_given {
+            Some(work) => (work, work.extranonce),
+            None => self.find_changed(submission)?,
         };
         let given = work.served.job.header();
         if header.prev_blockhash != given.prev_block {
@@ -316,6 +304,29 @@ impl Worker {
             Err(Rejection::MerkleRoot)
         } else {
             Ok((work, extranonce))
+        }
+    }
+
+    /// The work that has this coinbase but for the miner's part of the extranonce.
+    fn find_changed(
+        &self,
+        Submission { coinbase, id, .. }: &Submission,
+    ) -> Result<(&Work, Extranonce), Rejection> {
+        let is_named = id.is_some_and(|id| self.works.iter().any(|work| work.served.id == id));
+        let or_unknown = |named| if is_named { named } else { Rejection::UnknownWork };
+        let coinbase = coinbase.as_ref().ok_or(or_unknown(Rejection::MerkleRoot))?;
+        let known = coinbase.commitment().and_then(|(commitment, extranonce)| {
+            let is_it = |work: &&Work| {
+                work.served.job.commitment_hash() == &commitment
+                    && work.extranonce[..FIXED] == extranonce[..FIXED]
+            };
+            Some((self.works.iter().rev().find(is_it)?, extranonce))
+        });
+        let (work, extranonce) = known.ok_or(or_unknown(Rejection::Coinbase))?;
+        if coinbase.without_witness() == work.served.job.coinbase(&extranonce) {
+            Ok((work, extranonce))
+        } else {
+            Err(Rejection::Coinbase)
         }
     }
 

@@ -75,7 +75,6 @@ async fn bad_requests_are_answered_with_what_is_wrong() {
         (call("submitblock", json!(["zz"])), 400, "not hexadecimal digits"),
         (call("submitblock", json!([&digits[..158]])), 400, "no whole header"),
         (call("submitblock", json!([&digits[..164]])), 400, "no count and coinbase"),
-        (call("submitblock", json!([&digits[..160], 7])), 400, "parameters of submitblock"),
     ] {
         let answer = client.post("/", &body).await;
         assert_eq!(answer.status, status, "{body}: {answer:?}");
@@ -101,15 +100,23 @@ async fn unknown_work_is_refused_by_its_name() {
     let client = rig(&running);
     template(&client).await;
     let header = "0".repeat(160);
-    for params in
-        [json!([header]), json!([header, {}]), json!([header, null]), json!([header, {"workid": "12345678"}])]
-    {
-        assert_eq!(client.call("submitblock", params).await.result(), "unknown-work");
+    // What stands beside a block is no reason not to look at it.
+    for beside in [
+        json!({}),
+        json!(null),
+        json!(7),
+        json!("dummy"),
+        json!({"workid": 7}),
+        json!({"workid": "12345678"}),
+    ] {
+        assert_eq!(client.call("submitblock", json!([header, beside])).await.result(), "unknown-work");
     }
-    assert_eq!(
-        client.call("submitblock", json!([header, {"workid": "no id"}])).await.result(),
-        "unknown-work"
-    );
+    assert_eq!(client.call("submitblock", json!([header])).await.result(), "unknown-work");
+    // Nobody becomes a worker by handing in.
+    let other = Client::new(running.address, "other", "x");
+    assert_eq!(other.call("submitblock", json!([header])).await.result(), "unknown-work");
+    assert!(other.call("submitblock", json!(["zz"])).await.error().contains("not hexadecimal digits"));
+    assert_eq!(running.sessions.count(), 1);
     soon(running.stop()).await;
 }
 

@@ -250,6 +250,27 @@ async fn what_is_wrong_with_a_block_is_said_before_it_is_mined_and_after() {
 }
 
 #[tokio::test]
+async fn a_header_says_what_it_solves_whatever_id_comes_with_it() {
+    let running = Setup::default().start();
+    running.publish(plain(1));
+    let client = rig(&running);
+    let other = template(&client).await;
+    for id in [other["workid"].clone(), json!("12345678"), json!("no id"), json!(null)] {
+        let shown = template(&client).await;
+        let network = target(&shown, "fulltarget");
+        let solved = Made::from(&shown).mine(|hash| hash <= network);
+        assert_eq!(submit(&client, json!([solved.head(), {"workid": id}])).await, Value::Null);
+        assert_eq!(found(&running).last().map(|candidate| candidate.id.0), Some(solved.hash()));
+    }
+    // Where the header does not say it, the id helps to say what is wrong.
+    let mut changed = Made::from(&other);
+    changed.header.merkle_root = TxMerkleNode::all_zeros();
+    assert_eq!(word(&submit(&client, json!([changed.head(), changed.id()])).await), "bad-txnmrklroot");
+    assert_eq!(submit(&client, json!([changed.head()])).await, "unknown-work");
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
 async fn a_bitcoin_block_is_passed_on_though_it_is_late() {
     let running = Setup::default().start();
     running.publish(plain(1));

@@ -45,7 +45,7 @@ impl Script {
 
     fn submit(&mut self, header: Header, seconds: u32) -> Result<(), Rejection> {
         let now = self.now(seconds);
-        self.worker.submit(&Submission { header, proof: Proof::Header }, None, now).1
+        self.worker.submit(&Submission { header, coinbase: None, id: None }, None, now).1
     }
 }
 
