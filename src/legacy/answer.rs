@@ -64,11 +64,11 @@ pub(super) enum Refused {
     /// The body did not come in time or whole.
     #[error("The request's body did not come")]
     NoBody,
-    /// The body is longer than any.
-    #[error("The request is longer than a block could make it")]
+    /// The body is longer than what is asked for could make it.
+    #[error("The request is longer than it need be: only blocks are long")]
     TooLong,
     /// No JSON-RPC.
-    #[error("Expected a JSON object with id, method and params")]
+    #[error("Expected a JSON object with id (of at most 256 bytes), method and params")]
     NoCall,
     /// A method that is not here.
     #[error("{0}. There are getwork, getblocktemplate and submitblock")]

@@ -8,6 +8,11 @@ use crate::stratum::message::{self, Params};
 use crate::work::job::JobId;
 use serde::Deserialize;
 
+/// Bytes of a request that brings no block, and of what is said around one.
+pub(super) const MAX_SMALL: usize = 8 * 1024;
+/// Bytes of a call's id.
+const MAX_ID: usize = 256;
+
 /// What is asked for.
 #[derive(Debug)]
 pub(super) enum Call {
@@ -44,7 +49,15 @@ struct SubmitOptions {
 
 impl Call {
     /// Reads what a request asks for.
-    pub(super) fn read(request: &message::Request<'_>, is_long_poll: bool) -> Result<Self, Refused> {
+    pub(super) fn read(json: &[u8], is_long_poll: bool) -> Result<Self, Refused> {
+        match Self::of(&parse(json)?, is_long_poll)? {
+            // It may be kept for as long as a long poll lasts.
+            Self::Getwork { .. } | Self::Template { .. } if json.len() > MAX_SMALL => Err(Refused::TooLong),
+            call => Ok(call),
+        }
+    }
+
+    fn of(request: &message::Request<'_>, is_long_poll: bool) -> Result<Self, Refused> {
         let params = &request.params;
         match request.method.as_deref().unwrap_or("") {
             "getwork" if params.raw(0).is_none() => Ok(Self::Getwork { waits: is_long_poll }),
@@ -58,6 +71,12 @@ impl Call {
             other => Err(Refused::NoMethod(message::Refusal::unsupported(other).to_string())),
         }
     }
+}
+
+/// Reads the JSON of a call.
+pub(super) fn parse(json: &[u8]) -> Result<message::Request<'_>, Refused> {
+    let request = message::parse(json.trim_ascii()).ok();
+    request.filter(|request| request.id.is_none_or(|id| id.len() <= MAX_ID)).ok_or(Refused::NoCall)
 }
 
 fn template(params: &Params<'_>) -> Result<Call, Refused> {

@@ -39,7 +39,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 pub struct Limits {
     /// From the end of one request to the end of the next one's head.
     pub head: Duration,
-    /// For a request's body.
+    /// For the next piece of a request's body.
     pub body: Duration,
     /// For the first job of a new worker.
     pub first_job: Duration,

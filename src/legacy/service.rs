@@ -1,9 +1,10 @@
 //! What each request does: who asks, what for, and the answer.
 //!
-//! From the last byte of a submission to the node's queue there is nothing to wait for, so a miner that hangs up at once
-//! loses nothing. Where the queue is full, the share waits for room whether or not its miner does.
+//! From the last byte that counts of a submission to the node's queue there is nothing to wait for, so a miner that hangs up
+//! at once loses nothing. Where the queue is full, the share waits for room whether or not its miner does.
 
 use super::answer::{LONG_POLL_PATH, Pieces, ROLL_SECONDS, Refused, Reply, refusal};
+use super::body::Received;
 use super::call::{Call, Form};
 use super::getwork::WorkForm;
 use super::login::Asker;
@@ -13,29 +14,22 @@ use super::template::{self, Lists};
 use super::worker::{Rejection, Work};
 use super::workers::{Entry, Workers};
 use crate::stratum::harvest::Harvest;
-use crate::stratum::message;
 use crate::stratum::server::{House, now};
 use crate::stratum::visitor::Visitor;
 use crate::work::job::{Job, JobId, JobIds};
 use crate::work::outbox::Outbox;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderName;
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
-
-/// Bytes of a request's body: a full block in hexadecimal digits, and what is said around it.
-const MAX_BODY: usize = 8_100_000;
-/// Bytes of a body that is read whoever else is heard; of longer ones only so many at once.
-const MAX_SMALL_BODY: usize = 8 * 1024;
-const MAX_LARGE_BODIES: usize = 4;
 
 const X_LONG_POLLING: HeaderName = HeaderName::from_static("x-long-polling");
 const X_ROLL_NTIME: HeaderName = HeaderName::from_static("x-roll-ntime");
@@ -60,7 +54,6 @@ pub(super) struct Service {
     open: watch::Receiver<bool>,
     limits: Limits,
     lists: Arc<Lists>,
-    large_bodies: Semaphore,
     /// Has the shares that wait for room.
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -77,7 +70,6 @@ impl Service {
             open: open.clone(),
             limits: *limits,
             lists: Arc::default(),
-            large_bodies: Semaphore::new(MAX_LARGE_BODIES),
             tasks,
             shutdown,
         }
@@ -90,32 +82,28 @@ impl Service {
 
     /// Answers one request.
     pub(super) async fn answer(&self, caller: Caller, request: Request<Incoming>) -> Response<Pieces> {
-        let mut id = "null".to_owned();
-        match self.try_answer(&caller, request, &mut id).await {
-            Ok(reply) => reply.under(&id),
-            Err(why) => {
-                debug!(remote = %caller.visitor.remote, "request refused: {why}");
-                refusal(&id, &why)
-            }
-        }
+        let (head, body) = request.into_parts();
+        let mut body = Received::new(body, self.limits.body);
+        let reply = self.try_answer(&caller, &head, &mut body).await;
+        let id = body.id().await;
+        reply.map(|reply| reply.under(&id)).unwrap_or_else(|why| {
+            debug!(remote = %caller.visitor.remote, "request refused: {why}");
+            refusal(&id, &why)
+        })
     }
 
-    /// `id` becomes that of the call as soon as it is known.
     async fn try_answer(
         &self,
         caller: &Caller,
-        request: Request<Incoming>,
-        id: &mut String,
+        head: &Parts,
+        body: &mut Received<Incoming>,
     ) -> Result<Reply, Refused> {
-        let asker = Asker::read(caller.visitor, request.headers()).ok_or(Refused::NoLogin)?;
-        let is_long_poll = request.uri().path() == LONG_POLL_PATH;
-        let call = if request.method() == Method::GET && is_long_poll {
+        let asker = Asker::read(caller.visitor, &head.headers).ok_or(Refused::NoLogin)?;
+        let is_long_poll = head.uri.path() == LONG_POLL_PATH;
+        let call = if head.method == Method::GET && is_long_poll {
             Call::Getwork { waits: true }
-        } else if request.method() == Method::POST {
-            let body = self.read(request.into_body()).await?;
-            let request = message::parse(body.trim_ascii()).map_err(|_| Refused::NoCall)?;
-            request.id.unwrap_or("null").clone_into(id);
-            Call::read(&request, is_long_poll)?
+        } else if head.method == Method::POST {
+            body.call(is_long_poll).await?
         } else {
             return Err(Refused::NotPost);
         };
@@ -125,19 +113,6 @@ impl Service {
             Call::Proposal(proposal) => Ok(self.check(&asker, &proposal)),
             Call::Solved(solved, form) => self.take(caller, &asker, solved, form).await,
         }
-    }
-
-    async fn read(&self, body: Incoming) -> Result<Bytes, Refused> {
-        let is_small = body.size_hint().upper().is_some_and(|most| most <= MAX_SMALL_BODY as u64);
-        let read = async {
-            let permit = if is_small { None } else { self.large_bodies.acquire().await.ok() };
-            let body = Limited::new(body, MAX_BODY).collect().await;
-            drop(permit);
-            // The limit is the only error of the body that is not the connection's.
-            body.map_err(|error| if error.is::<hyper::Error>() { Refused::NoBody } else { Refused::TooLong })
-        };
-        let read = timeout(self.limits.body, read).await.map_err(|_| Refused::NoBody)?;
-        Ok(read?.to_bytes())
     }
 
     async fn getwork(&self, asker: &Asker, waits: bool) -> Result<Reply, Refused> {

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 /// Hexadecimal digits that are looked at: header, count and coinbase with its witness. The transactions behind are the
 /// node's own, and what a block is put together from is not taken from the miner.
-const LOOKED_AT: usize = 2 * (80 + 9 + MAX_COINBASE + 256);
+pub(super) const LOOKED_AT: usize = 2 * (80 + 9 + MAX_COINBASE + 256);
 /// What stands before the hash in the script of the commitment output: OP_RETURN, and a push of hash and extranonce.
 const COMMITMENT_SCRIPT_HEAD: [u8; 2] = [0x6a, 44];
 

@@ -1,8 +1,9 @@
 //! What is refused, with the reason, and what is too much.
 
 use super::getwork::{Work, get, submit};
-use super::template::{ask, template};
+use super::template::{Made, ask, target, template};
 use super::{Answer, Client, Running, Setup, easy, found, rig, soon};
+use crate::support::jobs::JobMaker;
 use commonwork::legacy::server::{Limits, bind};
 use commonwork::stratum::gate::Gate;
 use primitive_types::U256;
@@ -48,6 +49,8 @@ async fn bad_requests_are_answered_with_what_is_wrong() {
     for (body, status, says) in [
         (String::new(), 400, "JSON object"),
         ("getwork".into(), 400, "JSON object"),
+        (format!(r#"{{"id":"{}","method":"getwork","params":[]}}"#, "x".repeat(255)), 400, "256 bytes"),
+        (call("getwork", json!([])) + &" ".repeat(9_000), 413, "only blocks are long"),
         ("[]".into(), 400, "JSON object"),
         (r#"[{"id":1,"method":"getwork","params":[]}]"#.into(), 400, "JSON object"),
         (r#"{"id":1,"method":"submitblock","params":{}}"#.into(), 400, "takes a block"),
@@ -163,6 +166,47 @@ async fn a_body_longer_than_any_block_is_refused_before_it_has_come() {
     let block =
         format!("{{\"id\":1,\"method\":\"submitblock\",\"params\":[\"{}\"]}}", "00".repeat(4_000_000));
     assert!(client.post("/", &block).await.error().contains("no count and coinbase"));
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn a_block_is_judged_before_its_end_has_come() {
+    let running = Setup::default().start();
+    running.publish(JobMaker { branch_len: 0, ..easy(1) });
+    let client = rig(&running);
+    let shown = template(&client).await;
+    let network = target(&shown, "fulltarget");
+    let block = Made::from(&shown).mine(|hash| hash <= network);
+    let digits = block.short() + &"00".repeat(3_000_000);
+    let body = format!(r#"{{"method":"submitblock","params":["{digits}"],"id":"behind"}}"#);
+    let (begins, rest) = body.as_bytes().split_at(60_000);
+    let mut stream = BufReader::new(soon(TcpStream::connect(running.address)).await.expect("a connection"));
+    stream.write_all(&client.head("POST", "/", body.len())).await.expect("written");
+    stream.write_all(begins).await.expect("written");
+    blocks_are(&running, 1).await;
+    stream.write_all(rest).await.expect("written");
+    let answer = Answer::read(&mut stream).await.expect("an answer");
+    assert_eq!((answer.result(), &answer.body["id"]), (&Value::Null, &json!("behind")));
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_come_keep_nobody_waiting() {
+    let running = Setup::default().start();
+    running.publish(JobMaker { branch_len: 0, ..easy(1) });
+    let client = rig(&running);
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        let mut stream = soon(TcpStream::connect(running.address)).await.expect("a connection");
+        stream.write_all(&client.head("POST", "/", 9_000)).await.expect("written");
+        silent.push(stream);
+    }
+    let shown = template(&client).await;
+    let goal = target(&shown, "target");
+    let solved = Made::from(&shown).mine(|hash| hash <= goal).whole() + &"00".repeat(10_000);
+    let answer = client.call("submitblock", json!([solved])).await;
+    assert_eq!(answer.result(), &Value::Null);
+    drop(silent);
     soon(running.stop()).await;
 }
 

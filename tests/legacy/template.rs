@@ -83,7 +83,7 @@ impl Made {
     }
 
     /// The header, the count and the coinbase as it came.
-    fn short(&self) -> String {
+    pub(super) fn short(&self) -> String {
         let count = VarInt::from(1 + self.others.len());
         format!("{}{}{}", self.head(), serialize_hex(&count), serialize_hex(&self.coinbase))
     }
