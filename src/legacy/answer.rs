@@ -95,6 +95,14 @@ impl Refused {
         }
     }
 
+    /// Whether there is nothing more to say to whoever asks so.
+    const fn ends_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::NoLogin | Self::Login(_) | Self::Broken | Self::NotPost | Self::TooLong | Self::NoBody
+        )
+    }
+
     /// The number that bitcoind has for it.
     const fn code(&self) -> i32 {
         match self {
@@ -155,10 +163,10 @@ pub(super) fn refusal(id: &str, why: &Refused) -> Response<Pieces> {
         Refused::NoLogin | Refused::Login(_) => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"commonwork\""));
         }
-        Refused::Broken | Refused::TooLong | Refused::NoBody => {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
         _ => {}
+    }
+    if why.ends_connection() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

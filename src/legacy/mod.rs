@@ -9,6 +9,7 @@ mod body;
 mod call;
 mod getwork;
 mod login;
+mod seats;
 pub mod server;
 mod service;
 mod submission;

@@ -2,8 +2,9 @@
 //!
 //! How often an address connects is the gate's concern; what is said is `super::service`'s.
 
+use super::seats::{Full, Seat, Seats};
 use super::service::{Caller, Service};
-use crate::stratum::gate::{Guest, Reception};
+use crate::stratum::gate::{Gate, Guest, Reception};
 use crate::stratum::server::{BindError, House, bind_for};
 use crate::stratum::session::SessionConfig;
 use crate::stratum::urls::{Reach, device_host};
@@ -13,20 +14,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io::Cursor;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, join};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-/// Connections at a time.
-const MAX_CONNECTIONS: usize = 1_024;
 /// Bytes of a request's head, and of what is read in one go.
 const MAX_HEAD: usize = 16 * 1024;
 /// How often workers are looked at that may be gone.
@@ -83,7 +81,8 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 struct Door {
     service: Arc<Service>,
     limits: Limits,
-    permits: Arc<Semaphore>,
+    gate: Gate,
+    seats: Seats,
     connections: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -97,7 +96,8 @@ impl Server {
         let door = Door {
             service: Arc::clone(&service),
             limits: self.limits,
-            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            gate: self.house.gate.clone(),
+            seats: Seats::default(),
             connections: connections.clone(),
             shutdown: shutdown.clone(),
         };
@@ -126,18 +126,24 @@ impl Server {
 
 impl Door {
     fn admit(&self, guest: Guest) {
-        match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => drop(self.connections.spawn(self.clone().serve(guest, permit))),
-            Err(_) => {
-                warn!(remote = %guest.visitor.remote, "miner refused: {MAX_CONNECTIONS} connections are open already");
-            }
+        let remote = guest.visitor.remote;
+        match self.seats.take(self.counted(remote)) {
+            Ok(seat) => drop(self.connections.spawn(self.clone().serve(guest, seat))),
+            Err(full @ Full::All) => warn!(%remote, "miner refused: {full}"),
+            Err(full @ Full::Address) => debug!(%remote, "miner refused: {full}"),
         }
     }
 
-    async fn serve(self, Guest { stream, visitor, said }: Guest, permit: OwnedSemaphorePermit) {
+    /// The address that a connection counts for. That of this machine, or of a proxy, is many miners'.
+    fn counted(&self, remote: SocketAddr) -> Option<IpAddr> {
+        let ip = remote.ip().to_canonical();
+        (!ip.is_loopback() && !self.gate.is_proxy(remote)).then_some(ip)
+    }
+
+    async fn serve(self, Guest { stream, visitor, said }: Guest, seat: Seat) {
         let (read, write) = stream.into_split();
         let stream = join(Cursor::new(said).chain(read), write);
-        let caller = Caller { visitor, place: Arc::new(permit) };
+        let caller = Caller { visitor, seat: Arc::new(seat) };
         let service = service_fn(|request| {
             let (service, caller) = (Arc::clone(&self.service), caller.clone());
             async move { Ok::<_, Infallible>(service.answer(caller, request).await) }

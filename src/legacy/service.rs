@@ -8,6 +8,7 @@ use super::body::Received;
 use super::call::{Call, Form};
 use super::getwork::WorkForm;
 use super::login::Asker;
+use super::seats::Seat;
 use super::server::{Limits, Server};
 use super::submission::Submission;
 use super::template::{self, Lists};
@@ -25,7 +26,7 @@ use hyper::{Method, Request, Response};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,7 +44,7 @@ pub(super) struct Caller {
     /// Where it is.
     pub(super) visitor: Visitor,
     /// The connection's place, held as long as anything of it waits.
-    pub(super) place: Arc<OwnedSemaphorePermit>,
+    pub(super) seat: Arc<Seat>,
 }
 
 /// Answers requests.
@@ -219,10 +220,10 @@ impl Service {
         }
         if harvest.is_waiting() {
             // The miner waits with its share; the share does not leave with the miner.
-            let place = Arc::clone(&caller.place);
+            let seat = Arc::clone(&caller.seat);
             let passed_on = self.tasks.spawn(async move {
                 harvest.finish().await;
-                drop(place);
+                drop(seat);
             });
             let _ = passed_on.await;
         }

@@ -102,7 +102,8 @@ impl Gate {
         }
     }
 
-    fn is_proxy(&self, remote: SocketAddr) -> bool {
+    /// Whether this is a proxy that is believed whom it connects for.
+    pub(crate) fn is_proxy(&self, remote: SocketAddr) -> bool {
         let ip = remote.ip().to_canonical();
         self.proxies.iter().any(|proxies| proxies.contains(&ip))
     }

@@ -30,6 +30,7 @@ async fn who_asks_must_be_known() {
         let answer = client.call("getwork", json!([])).await;
         assert_eq!(answer.status, 401, "{login:?}");
         assert_eq!(answer.headers["www-authenticate"], "Basic realm=\"commonwork\"");
+        assert_eq!(answer.headers["connection"], "close");
         assert!(answer.error().contains(says), "{answer:?}");
     }
     let small = Client::new(running.address, "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "c=3");
@@ -87,7 +88,11 @@ async fn bad_requests_are_answered_with_what_is_wrong() {
         [("GET", "/", 405), ("PUT", "/", 405), ("PUT", "/lp", 405), ("DELETE", "/x", 405)]
     {
         let answer = client.request(method, path, b"").await.expect("an answer");
-        assert_eq!(answer.status, status, "{method} {path}");
+        assert_eq!(
+            (answer.status, answer.headers["connection"].as_str()),
+            (status, "close"),
+            "{method} {path}"
+        );
     }
     // The path does not matter otherwise, and neither does white space.
     let answer = client.post("/anything", &format!(" \r\n{}\n", call("getwork", json!([])))).await;
