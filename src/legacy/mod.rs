@@ -12,6 +12,7 @@ mod login;
 mod seats;
 pub mod server;
 mod service;
+mod stall;
 mod submission;
 mod template;
 mod worker;

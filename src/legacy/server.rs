@@ -4,6 +4,7 @@
 
 use super::seats::{Full, Seat, Seats};
 use super::service::{Caller, Service};
+use super::stall::Impatient;
 use crate::stratum::gate::{Gate, Guest, Reception};
 use crate::stratum::server::{BindError, House, bind_for};
 use crate::stratum::session::SessionConfig;
@@ -43,7 +44,9 @@ pub struct Limits {
     pub first_job: Duration,
     /// Until a long poll is answered though there is nothing new.
     pub long_poll: Duration,
-    /// For all requests of a connection. It bounds how long an answer may go unread.
+    /// While nothing of an answer is read.
+    pub stalled: Duration,
+    /// For all requests of a connection. It bounds how long an answer may take to be read.
     pub connection: Duration,
 }
 
@@ -55,6 +58,7 @@ impl Default for Limits {
             body: seconds(30),
             first_job: seconds(10),
             long_poll: seconds(60),
+            stalled: seconds(60),
             connection: seconds(600),
         }
     }
@@ -142,6 +146,7 @@ impl Door {
 
     async fn serve(self, Guest { stream, visitor, said }: Guest, seat: Seat) {
         let (read, write) = stream.into_split();
+        let write = Impatient::new(write, self.limits.stalled);
         let stream = join(Cursor::new(said).chain(read), write);
         let caller = Caller { visitor, seat: Arc::new(seat) };
         let service = service_fn(|request| {

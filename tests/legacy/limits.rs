@@ -10,7 +10,7 @@ use primitive_types::U256;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -255,6 +255,34 @@ async fn a_connection_serves_many_requests_in_its_time() {
         }
     };
     soon(ends).await;
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_dropped() {
+    let limits = Limits { stalled: SHORT, ..Limits::default() };
+    let running = Setup { limits, ..Setup::default() }.start();
+    running.publish(easy(1));
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4 * 1024).expect("so that little is on the way");
+    let mut stream = soon(socket.connect(running.address)).await.expect("a connection");
+    let request = whole(&rig(&running), GETWORK);
+    let asks = async { while stream.write_all(&request).await.is_ok() {} };
+    // It ends when the other side does.
+    soon(asks).await;
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn the_connections_of_this_machine_count_in_all_only() {
+    let running = Setup::default().start();
+    running.publish(easy(1));
+    let mut held = Vec::new();
+    for _ in 0..150 {
+        held.push(soon(TcpStream::connect(running.address)).await.expect("a connection"));
+    }
+    get(&rig(&running)).await;
+    drop(held);
     soon(running.stop()).await;
 }
 
