@@ -54,7 +54,7 @@ pub(super) struct Service {
     outbox: Outbox,
     open: watch::Receiver<bool>,
     limits: Limits,
-    lists: Arc<Lists>,
+    lists: Lists,
     /// Has the shares that wait for room.
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -70,7 +70,7 @@ impl Service {
             outbox: outbox.clone(),
             open: open.clone(),
             limits: *limits,
-            lists: Arc::default(),
+            lists: Lists::default(),
             tasks,
             shutdown,
         }
@@ -130,9 +130,7 @@ impl Service {
     async fn template(&self, asker: &Asker, known: Option<JobId>) -> Result<Reply, Refused> {
         let entry = self.workers.for_work(asker, now().instant)?;
         let work = self.work(&entry, known).await?;
-        let (lists, template) = (Arc::clone(&self.lists), Arc::clone(work.served.job.template()));
-        let list = tokio::task::spawn_blocking(move || lists.of(&template)).await;
-        let list = list.map_err(|_| Refused::NoWork)?;
+        let list = self.lists.of(work.served.job.template()).await.ok_or(Refused::NoWork)?;
         Ok(telling_of_fee(Reply::new(template::result(&work, list, now())), &entry))
     }
 

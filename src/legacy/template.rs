@@ -19,6 +19,8 @@ use sharechain::params::MAX_HEADER_TIME_AHEAD;
 use sharechain::share::Extranonce;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 
 /// Lists of transactions that are kept as text, each of up to some eight megabytes.
 const MAX_LISTS: usize = 2;
@@ -173,19 +175,31 @@ fn reversed(mut hash: [u8; 32]) -> String {
 
 /// The transactions of templates, as JSON: made once for all who ask.
 #[derive(Debug, Default)]
-pub(super) struct Lists(Mutex<Vec<(Arc<Template>, Bytes)>>);
+pub(super) struct Lists(Mutex<Vec<(Arc<Template>, List)>>);
+
+/// Empty until whoever asked first has made it.
+type List = Arc<OnceCell<Bytes>>;
 
 impl Lists {
-    /// The list of a template. Takes a while when it is new: some ten milliseconds for a full block.
-    pub(super) fn of(&self, template: &Arc<Template>) -> Bytes {
-        // Held meanwhile, so that the same list is not made many times at once.
+    /// The list of a template; none while the node goes down.
+    pub(super) async fn of(&self, template: &Arc<Template>) -> Option<Bytes> {
+        let list = self.place(template);
+        let made = list.get_or_try_init(|| {
+            let template = Arc::clone(template);
+            // It takes some ten milliseconds for a full block.
+            spawn_blocking(move || to_json(&template.transactions))
+        });
+        made.await.ok().cloned()
+    }
+
+    fn place(&self, template: &Arc<Template>) -> List {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, list)) = lists.iter().find(|(other, _)| Arc::ptr_eq(other, template)) {
-            return list.clone();
+            return Arc::clone(list);
         }
-        let list = list(&template.transactions);
+        let list = List::default();
         lists.truncate(MAX_LISTS - 1);
-        lists.insert(0, (Arc::clone(template), list.clone()));
+        lists.insert(0, (Arc::clone(template), Arc::clone(&list)));
         list
     }
 }
@@ -202,7 +216,7 @@ struct TransactionForm {
     weight: u64,
 }
 
-fn list(transactions: &[TemplateTx]) -> Bytes {
+fn to_json(transactions: &[TemplateTx]) -> Bytes {
     // Counted from 1.
     let numbers: HashMap<Txid, usize> = transactions.iter().map(|tx| tx.txid).zip(1..).collect();
     let forms: Vec<TransactionForm> = transactions
@@ -231,4 +245,30 @@ fn depends(raw: &[u8], numbers: &HashMap<Txid, usize>) -> Vec<usize> {
     depends.sort_unstable();
     depends.dedup();
     depends
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_jobs::JobMaker;
+    use futures::FutureExt;
+
+    #[tokio::test]
+    async fn a_list_is_made_once_and_then_at_hand() {
+        let (lists, [first, second, third]) = (Lists::default(), [1, 2, 3].map(template));
+        let (one, other) = tokio::join!(lists.of(&first), lists.of(&first));
+        let [one, other] = [one, other].map(|list| list.expect("a list"));
+        assert_eq!((one.as_ptr(), &one[..]), (other.as_ptr(), &b"[]"[..]));
+        // Nobody waits for a thread.
+        let known = |template| lists.of(template).now_or_never().is_some();
+        assert!(known(&first) && !known(&second));
+        lists.of(&second).await;
+        assert!(known(&first) && known(&second));
+        lists.of(&third).await;
+        assert!(known(&third) && lists.0.lock().expect("no panic").len() == MAX_LISTS);
+    }
+
+    fn template(id: u32) -> Arc<Template> {
+        Arc::clone(JobMaker { id, ..JobMaker::default() }.job().template())
+    }
 }
