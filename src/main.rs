@@ -3,7 +3,8 @@
 use anyhow::Result;
 use clap::Parser;
 use commonwork::commands::{
-    Cli, Command, Outcome, bench, chain, check, demo, mine, output, payouts, peers, simulate, status,
+    Cli, Command, Outcome, bench, chain, check, completions, demo, init, man, mine, output, payouts, peers,
+    simulate, status,
 };
 use commonwork::config::{self, Config, LogFormat, Place};
 use commonwork::{logging, node, shutdown};
@@ -39,6 +40,12 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             logging::start(config.place.log_format, LevelFilter::WARN)?;
             stop.run_until_cancelled(check::run(&config, args.json)).await.transpose()?
         }
+        Command::Init(args) => {
+            logging::start(LogFormat::default(), LevelFilter::WARN)?;
+            stop.run_until_cancelled(init::run(&cli.place, &args)).await.transpose()?
+        }
+        Command::Completions(args) => Some(completions::run(args)?),
+        Command::Man(args) => Some(man::run(&args)?),
         Command::Run(args) => {
             let config = Config::new(&cli.place, &args, &file)?;
             logging::start(config.place.log_format, LevelFilter::INFO)?;

@@ -39,6 +39,18 @@ impl BitcoindRpc {
         Self { rpc: Arc::new(JsonRpc::new(endpoint, credentials, patience)) }
     }
 
+    /// What it calls itself, like `/Satoshi:29.0.0/`; Knots adds a name of its own.
+    pub async fn user_agent(&self) -> Result<String, BackendError> {
+        let info: WireNetworkInfo = self.rpc.call("getnetworkinfo", json!([])).await?;
+        Ok(info.subversion)
+    }
+
+    /// Where it publishes the hashes of new blocks over ZMQ, as it was told to.
+    pub async fn block_publishers(&self) -> Result<Vec<String>, BackendError> {
+        let all: Vec<WirePublisher> = self.rpc.call("getzmqnotifications", json!([])).await?;
+        Ok(all.into_iter().filter(|one| one.kind == "pubhashblock").map(|one| one.address).collect())
+    }
+
     async fn get_template(&self, long_poll_id: Option<&str>) -> Result<Template, BackendError> {
         const METHOD: &str = "getblocktemplate";
         // A signet's node insists on the rule signet, every other ignores it.
@@ -223,6 +235,18 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
         let text = <Cow<'de, str>>::deserialize(deserializer)?;
         text.parse().map(Self).map_err(serde::de::Error::custom)
     }
+}
+
+#[derive(Deserialize)]
+struct WireNetworkInfo {
+    subversion: String,
+}
+
+#[derive(Deserialize)]
+struct WirePublisher {
+    #[serde(rename = "type")]
+    kind: String,
+    address: String,
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,10 @@
 pub mod bench;
 pub mod chain;
 pub mod check;
+pub mod completions;
 pub mod demo;
+pub mod init;
+pub mod man;
 pub mod mine;
 pub mod output;
 pub mod payouts;
@@ -40,6 +43,8 @@ pub struct Cli {
 pub enum Command {
     /// See whether this machine is ready to mine, and what to do if it is not
     Check(check::CheckArgs),
+    /// Ask bitcoind what chain it is on, and write a file of settings that fits it
+    Init(init::InitArgs),
     /// Run a node
     Run(NodeArgs),
     /// See it all work in one process: no bitcoind, no configuration, coins that are worth nothing
@@ -58,6 +63,10 @@ pub enum Command {
     Bans(peers::BansArgs),
     /// Load a running server and tell what it takes
     Bench(bench::BenchArgs),
+    /// Print what makes a shell complete this program's commands and options
+    Completions(completions::CompletionsArgs),
+    /// Write man pages of all commands into a folder
+    Man(man::ManArgs),
     /// Simulate pools by a virtual clock, to see what the protocol does
     Simulate(simulate::SimulateArgs),
 }

@@ -4,6 +4,10 @@ use sharechain::params::Network;
 use std::env;
 use std::path::PathBuf;
 
+const COOKIE: &str = ".cookie";
+/// Where the service file that comes with Bitcoin Core keeps bitcoind's data.
+const SERVICE_FOLDER: &str = "/var/lib/bitcoind";
+
 /// The usual folder for commonwork's data, if the system has a home folder.
 pub(super) fn default_data_dir() -> Option<PathBuf> {
     if cfg!(target_os = "macos") {
@@ -18,20 +22,35 @@ pub(super) fn default_data_dir() -> Option<PathBuf> {
 
 /// Where bitcoind keeps its cookie unless told otherwise.
 pub(super) fn default_cookie(network: Network) -> Option<PathBuf> {
-    let folder = if cfg!(target_os = "macos") {
+    let folder = bitcoin_folder()?;
+    Some(folder.join(network_folder(network)).join(COOKIE))
+}
+
+/// The places where a bitcoind's cookie of this network may be: that of this user's, and that of a system's service.
+pub fn usual_cookies(network: Network) -> Vec<PathBuf> {
+    let service = cfg!(target_os = "linux").then(|| PathBuf::from(SERVICE_FOLDER));
+    let folders = bitcoin_folder().into_iter().chain(service);
+    folders.map(|folder| folder.join(network_folder(network)).join(COOKIE)).collect()
+}
+
+fn bitcoin_folder() -> Option<PathBuf> {
+    Some(if cfg!(target_os = "macos") {
         folder_in("HOME")?.join("Library/Application Support/Bitcoin")
     } else if cfg!(windows) {
         folder_in("APPDATA")?.join("Bitcoin")
     } else {
         folder_in("HOME")?.join(".bitcoin")
-    };
-    let chain = match network {
+    })
+}
+
+/// The folder of a network's data in bitcoind's own.
+const fn network_folder(network: Network) -> &'static str {
+    match network {
         Network::Main => "",
         Network::Testnet4 => "testnet4",
         Network::Signet => "signet",
         Network::Regtest | Network::Embedded { .. } => "regtest",
-    };
-    Some(folder.join(chain).join(".cookie"))
+    }
 }
 
 /// The folder that a variable names; relative ones are ignored, as the XDG rules ask.

@@ -21,12 +21,13 @@ pub use chain_file::preset;
 pub use error::ConfigError;
 pub use fee::{FeeConfig, FeeRate};
 pub use file::FileConfig;
+pub use folder::usual_cookies;
 pub use peers::PeerConfig;
 pub use tls::TlsConfig;
 pub use toml_file::{FileError, TextError};
 pub use value::{
     Addresses, BadValue, ListenAddr, LogFormat, NetworkName, OneOrMore, PeerAddr, RpcUrl, Secret, ZmqUrl,
-    zmq_advice,
+    zmq_advice, zmq_line,
 };
 
 use crate::address::{address_of, parse_owner};

@@ -354,9 +354,14 @@ impl<'de, T: serde::Deserialize<'de> + FromStr<Err: fmt::Display>> Visitor<'de> 
     }
 }
 
-/// The advice to turn on ZMQ, with the customary port.
+/// The advice to turn on ZMQ.
 pub fn zmq_advice() -> String {
-    format!("start bitcoind with zmqpubhashblock=tcp://127.0.0.1:{}", ports::BITCOIND_ZMQ)
+    format!("start bitcoind with {}", zmq_line())
+}
+
+/// The line of bitcoin.conf that turns on ZMQ, with the customary port.
+pub fn zmq_line() -> String {
+    format!("zmqpubhashblock=tcp://127.0.0.1:{}", ports::BITCOIND_ZMQ)
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 mod chain;
 mod check;
+mod init;
+mod packaging;
 mod run;
 mod settings;
+mod shell;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -197,6 +197,15 @@ impl Hand {
         while self.line().await.is_ok() {}
     }
 
+    /// The methods of all that the server says until it hangs up.
+    pub(crate) async fn last_words(mut self) -> Vec<String> {
+        let mut lines = Vec::from(std::mem::take(&mut self.unread));
+        while let Ok(line) = self.line().await {
+            lines.push(line);
+        }
+        lines.iter().filter_map(|line| line["method"].as_str().map(str::to_owned)).collect()
+    }
+
     /// Asks and waits for the answer; what is announced meanwhile is kept.
     async fn ask(&mut self, method: &str, params: Value) -> Result<Value, HungUp> {
         let id = self.next_id;

@@ -3,7 +3,8 @@
 use super::Finding;
 use crate::bitcoin::rpc::{BitcoindRpc, Patience};
 use crate::bitcoin::{Backend, BackendError, ChainInfo};
-use crate::config::{Bitcoind, CookieFrom, RpcAuth, ZmqUrl, zmq_advice};
+use crate::commands::init::publisher;
+use crate::config::{Bitcoind, CookieFrom, RpcAuth, ZmqUrl, zmq_advice, zmq_line};
 use sharechain::params::{ChainParams, Network};
 use std::io;
 use std::time::Duration;
@@ -26,6 +27,10 @@ pub(super) async fn look(daemon: &Bitcoind, params: &ChainParams) -> Vec<Finding
                 findings.push(synced(&check, &info));
                 findings.push(first_block(&check, &rpc, &info, params).await);
                 findings.push(template(&check, &rpc).await);
+                findings.extend(knots(&check, &rpc).await);
+            }
+            if daemon.zmq.is_none() {
+                findings.push(new_blocks(&check, &rpc, daemon).await);
             }
             findings
         }
@@ -52,7 +57,12 @@ fn unanswered(check: String, error: &BackendError, daemon: &Bitcoind) -> Finding
         ),
         _ => "start bitcoind with server=1, and see that --bitcoind names its host and rpcport".into(),
     };
-    Finding::bad(check, error.to_string(), cure)
+    let lines: &[&str] = match (error, &daemon.auth) {
+        (BackendError::Unreachable { .. }, _) => &["server=1"],
+        (BackendError::Unauthorized { .. }, RpcAuth::Cookie(..)) => &["rpccookieperms=group"],
+        _ => &[],
+    };
+    Finding::bad(check, error.to_string(), cure).with_lines(lines)
 }
 
 fn chain(check: &str, info: &ChainInfo, network: Network) -> Finding {
@@ -129,6 +139,27 @@ async fn template(check: &str, rpc: &BitcoindRpc) -> Finding {
             error.to_string(),
             "on a public network bitcoind gives templates when it is synced and has connections; see `bitcoin-cli getnetworkinfo`",
         ),
+    }
+}
+
+/// Knots has other limits than Core; whether they were changed it does not say.
+async fn knots(check: &str, rpc: &BitcoindRpc) -> Option<Finding> {
+    let name = rpc.user_agent().await.ok().filter(|name| name.contains("Knots"))?;
+    let seen = format!("it is {name}, which makes blocks of at most 300 kB unless told otherwise");
+    let lines = ["blockmaxsize=4000000", "blockmaxweight=4000000"];
+    Some(Finding::good(format!("{check}: block size"), seen).with_lines(&lines))
+}
+
+/// How it tells of new blocks, where no `--zmq` was named.
+async fn new_blocks(check: &str, rpc: &BitcoindRpc, daemon: &Bitcoind) -> Finding {
+    let check = format!("{check}: new blocks");
+    match publisher(rpc, daemon).await {
+        Some(zmq) => Finding::good(
+            check,
+            format!("by long polling; it publishes them too: --zmq {} learns of them sooner", zmq.as_str()),
+        ),
+        None => Finding::good(check, "by long polling; with ZMQ the node would learn of them sooner")
+            .with_lines(&[&zmq_line()]),
     }
 }
 

@@ -36,15 +36,23 @@ struct Finding {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     cure: Option<String>,
+    /// Lines for bitcoin.conf that would help.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bitcoin_conf: Vec<String>,
 }
 
 impl Finding {
     fn good(check: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self { check: check.into(), ok: true, seen: seen.into(), cure: None }
+        Self { check: check.into(), ok: true, seen: seen.into(), cure: None, bitcoin_conf: vec![] }
     }
 
     fn bad(check: impl Into<String>, seen: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { check: check.into(), ok: false, seen: seen.into(), cure: Some(cure.into()) }
+        let cure = Some(cure.into());
+        Self { check: check.into(), ok: false, seen: seen.into(), cure, bitcoin_conf: vec![] }
+    }
+
+    fn with_lines(self, lines: &[&str]) -> Self {
+        Self { bitcoin_conf: lines.iter().copied().map(str::to_owned).collect(), ..self }
     }
 }
 
@@ -64,7 +72,8 @@ pub async fn run(config: &Config, json: bool) -> Result<Outcome, OutputError> {
     if json {
         print_json(&findings)?;
     } else {
-        print(&(heading(config) + &text(&findings, std::io::stdout().is_terminal()) + &summary(bad)))?;
+        let list = text(&findings, std::io::stdout().is_terminal());
+        print(&(heading(config) + &list + &bitcoin_conf(&findings) + &summary(bad)))?;
     }
     Ok(if bad == 0 { Outcome::Good } else { Outcome::Bad })
 }
@@ -96,6 +105,23 @@ fn text(findings: &[Finding], colour: bool) -> String {
     findings.iter().map(line).collect()
 }
 
+/// The lines for bitcoin.conf of all findings, each once.
+fn bitcoin_conf(findings: &[Finding]) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in findings.iter().flat_map(|finding| &finding.bitcoin_conf) {
+        if !lines.contains(&line.as_str()) {
+            lines.push(line);
+        }
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    let lines: String = lines.iter().map(|line| format!("     {line}\n")).collect();
+    format!(
+        "\nFor bitcoin.conf, where they are not in it already (bitcoind reads it when it starts):\n{lines}"
+    )
+}
+
 fn summary(bad: usize) -> String {
     match bad {
         0 => "\nReady: start the node with `commonwork run` and the same options.\n".into(),
@@ -113,5 +139,13 @@ mod tests {
         let findings = [Finding::good("a", "fine"), Finding::bad("longer", "broken", "mend it")];
         let wanted = "ok   a       fine\nFAIL longer  broken\n             -> mend it\n";
         assert_eq!(text(&findings, false), wanted);
+        assert_eq!(bitcoin_conf(&findings), "");
+    }
+
+    #[test]
+    fn lines_for_bitcoin_conf_stand_together_and_once() {
+        let lines = |check: &str, lines: &[&str]| Finding::good(check, "").with_lines(lines);
+        let findings = [lines("a", &["server=1"]), lines("b", &["x=2", "server=1"]), lines("c", &[])];
+        assert!(bitcoin_conf(&findings).ends_with("starts):\n     server=1\n     x=2\n"));
     }
 }
