@@ -65,7 +65,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Payouts(args) => {
             stop.run_until_cancelled(payouts::run(&place()?, args)).await.transpose()?
         }
-        Command::Status(args) => stop.run_until_cancelled(status::run(&place()?, &args)).await.transpose()?,
+        Command::Status(args) => Some(status::run(&place()?, &args, &stop).await?),
         Command::Peers(args) => stop.run_until_cancelled(peers::peers(&place()?, &args)).await.transpose()?,
         Command::Bans(args) => stop.run_until_cancelled(peers::bans(&place()?, &args)).await.transpose()?,
         Command::Bench(args) => {

@@ -7,6 +7,7 @@ mod packaging;
 mod run;
 mod settings;
 mod shell;
+mod status;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

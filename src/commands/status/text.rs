@@ -1,77 +1,35 @@
-//! `commonwork status`: asks the running node where its chain stands, and where miners connect.
+//! What `commonwork status` shows, line by line.
 
-use super::Outcome;
-use super::output::{OutputError, print, print_json};
-use crate::api::form::{MinersForm, TipForm};
-use crate::api::{self, Client, ClientError};
-use crate::config::Place;
+use super::Status;
 use crate::work::fee::percent;
-use clap::Args;
-use serde::Serialize;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use thiserror::Error;
 
-/// Arguments.
-#[derive(Clone, Debug, Args)]
-pub struct StatusArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Why the command could not be carried out.
-#[derive(Debug, Error)]
-pub enum StatusError {
-    /// Nobody to ask.
-    #[error("no node runs on {}; start one with `commonwork run`, or say where its data is with --data-dir and --network", .0.display())]
-    NoNode(PathBuf),
-    /// The running node gave no answer.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The answer cannot be written.
-    #[error(transparent)]
-    Output(#[from] OutputError),
-}
-
-/// All that is told.
-#[derive(Debug, Serialize)]
-struct Status {
-    interface: SocketAddr,
-    /// None where the node mines solo.
-    chain: Option<TipForm>,
-    miners: MinersForm,
-}
-
-/// Tells how the running node does.
-pub async fn run(place: &Place, args: &StatusArgs) -> Result<Outcome, StatusError> {
-    let interface = api::find(&place.data_dir).ok_or_else(|| StatusError::NoNode(place.data_dir.clone()))?;
-    let client = Client::new(interface);
-    let miners = client.miners().await?;
-    let chain = if miners.solo { None } else { Some(client.tip().await?) };
-    let status = Status { interface, chain, miners };
-    if args.json {
-        print_json(&status)?
-    } else {
-        print(&text(&status))?
-    }
-    Ok(Outcome::Good)
-}
-
-fn text(Status { interface, chain, miners }: &Status) -> String {
+/// The whole screen; every line is ended.
+pub(super) fn text(Status { interface, chain, peers, miners }: &Status) -> String {
     let mut text = match chain {
         Some(chain) => {
             let height = chain.tip.as_ref().map_or(0, |tip| tip.height);
             let bitcoin = &chain.bitcoin;
             format!(
-                "chain        {} on {}, height {height}\nbitcoin      height {}, {}\n",
-                chain.name, chain.network, bitcoin.height, bitcoin.hash.0
+                "chain        {} on {}, height {height}\nwindow       {:.3} Bitcoin blocks' worth of work by {} owners\n\
+                 bitcoin      height {}, {}\n",
+                chain.name,
+                chain.network,
+                chain.window.score,
+                chain.window.owners,
+                bitcoin.height,
+                bitcoin.hash.0
             )
         }
         None => {
             "mode         SOLO: nothing is shared, and only a Bitcoin block pays, its finder alone\n".into()
         }
     };
+    if let Some(peers) = peers {
+        let dialed = peers.peers.iter().filter(|peer| peer.outbound).count();
+        let connected = peers.peers.len();
+        text +=
+            &format!("peers        {connected} connected, {dialed} of them dialed; {} known\n", peers.known);
+    }
     let served = if miners.serving { "served" } else { "not let in now" };
     text += &format!("miners       {}, {served}\n", miners.count);
     for address in &miners.stratum {
@@ -103,10 +61,13 @@ fn text(Status { interface, chain, miners }: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::form::{BitcoinForm, FeeForm, Text, WindowForm};
+    use crate::api::form::{
+        BitcoinForm, FeeForm, MinersForm, PeerForm, PeersForm, Text, TipForm, WindowForm,
+    };
     use bitcoin::BlockHash;
     use bitcoin::hashes::Hash;
     use sharechain::share::ShareId;
+    use std::net::SocketAddr;
 
     #[test]
     fn what_devices_are_to_trust_is_shown_where_there_is_any() {
@@ -135,11 +96,22 @@ mod tests {
             fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
             workers: vec![],
         };
-        let mut status = Status { interface: port, chain: Some(chain), miners };
+        let peer = |outbound| PeerForm {
+            id: String::new(),
+            address: String::new(),
+            outbound,
+            since: 0,
+            score: None,
+        };
+        let peers = vec![peer(true), peer(false), peer(true)];
+        let peers = PeersForm { id: String::new(), addresses: vec![], known: 9, peers };
+        let mut status = Status { interface: port, chain: Some(chain), peers: Some(peers), miners };
         let shown = text(&status);
         for wanted in [
             "main on main, height 0\n",
+            "0.000 Bitcoin blocks' worth of work by 0 owners\n",
             "height 7, 00",
+            "3 connected, 2 of them dialed; 9 known\n",
             "3, served\n",
             "stratum+tcp://127.0.0.1:1\n",
             "stratum+tls://127.0.0.1:1\n",
@@ -162,9 +134,10 @@ mod tests {
             fee: None,
             ..status.miners
         };
+        status.peers = None;
         let shown = text(&status);
         assert!(shown.contains("not let in now"), "{shown}");
-        for unwanted in ["TLS", "certificate", "authority", "V2", "getwork", "fee"] {
+        for unwanted in ["TLS", "certificate", "authority", "V2", "getwork", "fee", "peers"] {
             assert!(!shown.contains(unwanted), "{unwanted:?} is in:\n{shown}");
         }
         let miners = MinersForm { solo: true, ..status.miners };
