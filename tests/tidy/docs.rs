@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 /// Documents whose code paths and links are looked at.
 const DOCUMENTS: &[&str] = &["README.md", "docs"];
 const BOUNDS: &str = "docs/bounds.md";
+/// The table of contents of the documents as a book.
+const SUMMARY: &str = "docs/SUMMARY.md";
 /// Constants that are called limits and are none of what a node holds, reads or waits for: facts of Bitcoin, and texts for people.
 const NO_BOUNDS: &[&str] = &[
     "MAX_ADDRESS",
@@ -48,17 +50,20 @@ fn walk(place: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The numbered lines outside of fenced blocks.
+fn unfenced(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut fenced = false;
+    text.lines().enumerate().map(|(number, line)| (number + 1, line)).filter(move |(_, line)| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    })
+}
+
 /// What stands in single backquotes, outside of fenced blocks, line by line.
 fn quoted(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut fenced = false;
-    text.lines()
-        .enumerate()
-        .filter(move |(_, line)| {
-            let fence = line.trim_start().starts_with("```");
-            fenced ^= fence;
-            !fenced && !fence
-        })
-        .flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |span| (number + 1, span)))
+    unfenced(text)
+        .flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |span| (number, span)))
 }
 
 /// Whether a quoted text is a path in the code, like `chain::ChainHandle::offer`.
@@ -172,22 +177,65 @@ fn every_limit_is_in_the_documents() {
     report(&format!("every limit stands in {BOUNDS}:"), &faults);
 }
 
+/// The links in a text, outside of fenced blocks, line by line.
+fn links(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    unfenced(text).flat_map(|(number, line)| {
+        let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        links.map(move |link| (number, link))
+    })
+}
+
+/// What a link to a heading calls it, as code hosts and mdBook do.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+fn has_anchor(text: &str, wanted: &str) -> bool {
+    let headings = unfenced(text).map(|(_, line)| line).filter(|line| line.starts_with('#'));
+    headings.map(|heading| anchor(heading.trim_matches('#'))).any(|anchor| anchor == wanted)
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
     let mut faults = Vec::new();
     for document in documents() {
         let folder = root().join(&document.path).parent().expect("a file has a folder").to_owned();
-        for (number, line) in document.text.lines().enumerate() {
-            for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-                let file = link.split('#').next().unwrap_or_default();
-                let elsewhere = link.contains("://") || file.is_empty();
-                if !elsewhere && !folder.join(file).exists() {
-                    faults.push(format!("{}:{}: {link}", document.path, number + 1));
-                }
+        for (number, link) in links(&document.text).filter(|(_, link)| !link.is_empty()) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { root().join(&document.path) } else { folder.join(file) };
+            let elsewhere = link.contains("://");
+            let heading_is_there = |text: String| heading.is_empty() || has_anchor(&text, heading);
+            let is_text = target.extension().is_some_and(|extension| extension == "md");
+            let leads =
+                target.exists() && (!is_text || fs::read_to_string(&target).is_ok_and(heading_is_there));
+            if !elsewhere && !leads {
+                faults.push(format!("{}:{number}: {link}", document.path));
             }
         }
     }
     report("these links lead nowhere:", &faults);
+}
+
+#[test]
+fn every_document_is_a_page_of_the_book() {
+    let summary = fs::read_to_string(root().join(SUMMARY)).expect("the table of contents");
+    let mut named: Vec<String> = links(&summary).map(|(_, link)| format!("docs/{link}")).collect();
+    named.retain(|path| path != "docs/");
+    let pages = named.len();
+    named.sort_unstable();
+    named.dedup();
+    assert_eq!(named.len(), pages, "a page stands in {SUMMARY} twice");
+    let is_page = |document: &Document| document.path.starts_with("docs/") && document.path != SUMMARY;
+    let missing = documents().into_iter().filter(is_page).filter(|page| !named.contains(&page.path));
+    let faults: Vec<String> = missing
+        .map(|page| {
+            let title =
+                page.text.lines().next().unwrap_or_default().trim_start_matches(['#', ' ']).to_owned();
+            format!("- [{title}]({})", page.path.trim_start_matches("docs/"))
+        })
+        .collect();
+    report(&format!("add these lines to {SUMMARY}:"), &faults);
 }
 
 #[test]
@@ -196,6 +244,9 @@ fn paths_and_names_are_found_in_every_form() {
     assert!(!is_path("a::b()") && !is_path("::b"));
     let text = "`a` and `b::c`\n```\n`no`\n```\n`d`";
     assert_eq!(quoted(text).collect::<Vec<_>>(), [(1, "a"), (1, "b::c"), (5, "d")]);
+    assert_eq!(links("[a](b)\n```\n[no](x)\n```\n![c](d#e) (f)").collect::<Vec<_>>(), [(1, "b"), (5, "d#e")]);
+    assert_eq!(anchor(" 11. Test `vectors`, *all*"), "11-test-vectors-all");
+    assert!(has_anchor("# A\n## b c\n", "b-c") && !has_anchor("```\n# no\n```\nb c", "no"));
     let declared = |line: &str, name| declares(&Source { path: String::new(), text: line.into() }, name);
     assert!(declared("    pub(super) fn run(self) {", "run") && declared("    Ready(u8),", "Ready"));
     assert!(declared("const N: u8 = 1;", "N") && declared("    pub field: u8,", "field"));
