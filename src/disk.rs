@@ -37,6 +37,19 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&draft, path)
 }
 
+/// Bytes that are free for this program where the folder is.
+#[cfg(unix)]
+pub(crate) fn free(folder: &Path) -> io::Result<Option<u64>> {
+    let room = rustix::fs::statvfs(folder)?;
+    Ok(Some(room.f_bavail.saturating_mul(room.f_frsize)))
+}
+
+/// Not known on this platform.
+#[cfg(not(unix))]
+pub(crate) fn free(_: &Path) -> io::Result<Option<u64>> {
+    Ok(None)
+}
+
 /// The permissions of a file that others on this machine may read or change; none when they may not.
 #[cfg(unix)]
 pub(crate) fn open_to_others(path: &Path) -> io::Result<Option<u32>> {

@@ -14,6 +14,7 @@ pub mod config;
 mod disk;
 pub mod legacy;
 pub mod logging;
+pub mod metrics;
 pub mod miner;
 pub mod node;
 pub mod open_files;

@@ -19,11 +19,13 @@
 //! | `peers` | the network's events, the chain's | commands, submissions, where the node stands |
 //! | `solutions` | found Bitcoin blocks of this node and of others | the network; blocks straight to `bitcoin` |
 //! | `peers-headers` | Bitcoin headers of peers | bitcoind |
+//! | `teller` | the chain's events, found Bitcoin blocks | events and alarms for the interface |
 //! | `api` | requests on loopback | questions to the chain |
 //!
 //! Whichever task ends first ends the node. A node that mines solo (`solo`) has of these `bitcoin`, `builder`, the
 //! miners' servers, `found`, `doors` and `api`.
 
+mod interface;
 mod miners;
 mod network;
 mod solo;
@@ -34,13 +36,15 @@ mod workers;
 
 pub use upstreams::upstreams;
 
-use crate::api;
+use crate::api::events::Events;
+use crate::api::{self, Token};
 use crate::bitcoin::client::{BitcoinClient, Timings, Upstream};
 use crate::bitcoin::found::FoundFolder;
 use crate::bitcoin::submit::BlockOutcome;
 use crate::chain::open::OpenError;
 use crate::chain::{self, ChainHandle};
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::peers::driver::Footing;
 use crate::peers::status::NetworkStatus;
 use crate::store::{OpenStore, SledStore, StoreError};
@@ -55,6 +59,7 @@ use crate::work::series::SeriesRegister;
 use crate::work::share_rate::ShareCount;
 use anyhow::{Context, anyhow};
 use bitcoin::block::Header;
+use interface::{Gauges, Teller};
 use miners::{Doors, Listeners, Servers, Service};
 use sharechain::store::Solution;
 use std::net::SocketAddr;
@@ -97,6 +102,7 @@ pub struct Node {
     guard: Guard,
     writer: JoinHandle<Result<(), StoreError>>,
     tasks: Tasks,
+    asked: Asked,
     /// Takes the address back when the node ends.
     _announced: api::Announced,
 }
@@ -169,13 +175,14 @@ impl Node {
         if let Err(error) = headers.catch_up().await? {
             warn!("no Bitcoin headers for now, going on with those that were saved: {error}");
         }
+        let (events, metrics) = (Events::default(), Metrics::default());
         let count = Arc::new(ShareCount::default());
         let finder = Finder::new(params.clone(), chain.clone(), bitcoin.submitter(), count.clone());
         let finder = Arc::new(finder);
         let (candidate_sender, candidates) = mpsc::channel(CANDIDATES);
         let series = Arc::new(SeriesRegister::default());
         let ids = Arc::new(JobIds::starting_at(random_u32()?));
-        let neighbours = network::start(config, &chain, &bitcoin, &tasks)?;
+        let neighbours = network::start(config, &chain, &bitcoin, &tasks, &metrics)?;
         let network = neighbours.port.as_ref().map(|port| port.status.clone());
         let (open_sender, open) = watch::channel(neighbours.footing.borrow().ready);
         let fee = miners::fee(config);
@@ -202,9 +209,30 @@ impl Node {
             salt: random_u32()?.to_le_bytes(),
             pace: options.pace,
             fee,
+            metrics: metrics.clone(),
         };
 
-        let ports = api::Ports { network: neighbours.port, miners: Some(servers.port.clone()) };
+        let asked = Asked::default();
+        let gauges = Gauges {
+            health: bitcoin.health(),
+            templates: bitcoin.templates(),
+            footing: neighbours.footing.clone(),
+            network: network.clone(),
+            miners: servers.port.clone(),
+            data_dir: config.place.data_dir.clone(),
+            events: events.clone(),
+            metrics: metrics.clone(),
+        };
+        let ports = api::Ports {
+            network: neighbours.port,
+            miners: Some(servers.port.clone()),
+            node: Some(gauges.port(&asked)),
+            token: Some(make_token(config)?),
+            found: Some(finder.found()),
+        };
+        let told = (events, metrics);
+        let teller = Teller::new(told, config.place.network(), &bitcoin, Some(&chain), Some(finder.found()));
+        tasks.spawn_until_stop("teller", teller.run());
         tasks.spawn("headers", headers.run(tasks.stop.child_token()));
         tasks.spawn_until_stop("clock", tick(chain.clone()));
         tasks.spawn("builder", builder.run(tasks.stop.child_token()));
@@ -232,6 +260,7 @@ impl Node {
             bitcoin,
             writer,
             tasks,
+            asked,
             _announced: announced,
         })
     }
@@ -241,9 +270,12 @@ impl Node {
         self.finder.found()
     }
 
-    /// Done when something essential has ended, so that the node is going down.
+    /// Done when something essential has ended or the owner asked for the end, so that the node is going down.
     pub async fn failed(&self) {
-        self.tasks.stop.cancelled().await;
+        tokio::select! {
+            () = self.tasks.stop.cancelled() => {}
+            () = self.asked.0.cancelled() => {}
+        }
     }
 
     /// What becomes of the blocks that are submitted.
@@ -253,7 +285,7 @@ impl Node {
 
     /// Runs until `shutdown` is cancelled or something essential ends; then stops in order: miners, jobs, chain, bitcoind.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        self.tasks.run(&shutdown).await;
+        self.tasks.run(self.asked.or(&shutdown)).await;
         // Only now has everything that was found been handed to the chain.
         self.chain.stop().await;
         self.bitcoin_stop.cancel();
@@ -265,18 +297,40 @@ impl Node {
             Ok(result) => result.context("the share chain's store failed, so the node stopped")?,
             Err(_) => return Err(anyhow!("BUG: the chain's thread panicked; the log says where")),
         }
-        ended_by(&shutdown)
+        self.asked.ended_by(&shutdown)
     }
 }
 
-/// What a run comes to that ended in order.
-fn ended_by(shutdown: &CancellationToken) -> anyhow::Result<()> {
-    if shutdown.is_cancelled() { Ok(()) } else { Err(anyhow!("an essential task ended; the log says which")) }
+/// Whether the owner has asked for the end, by the interface.
+#[derive(Clone, Default)]
+struct Asked(CancellationToken);
+
+impl Asked {
+    /// Done when this or `shutdown` asks for the end.
+    async fn or(&self, shutdown: &CancellationToken) {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.0.cancelled() => {}
+        }
+    }
+
+    /// What a run comes to that ended in order.
+    fn ended_by(&self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        if shutdown.is_cancelled() || self.0.is_cancelled() {
+            Ok(())
+        } else {
+            Err(anyhow!("an essential task ended; the log says which"))
+        }
+    }
 }
 
 fn make_data_dir(config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.place.data_dir)
         .with_context(|| format!("the data folder {} cannot be made", config.place.data_dir.display()))
+}
+
+fn make_token(config: &Config) -> anyhow::Result<Token> {
+    Token::make(&config.place.data_dir).context("the interface's token cannot be written")
 }
 
 fn announce(config: &Config, address: SocketAddr) -> anyhow::Result<api::Announced> {

@@ -273,8 +273,7 @@ pub fn split(selection: &Selection, value: u64, finder: Owner) -> Payouts {
     if value == 0 {
         return Payouts::default();
     }
-    let bonus = value.saturating_mul(BONUS_PER_10_000).checked_div(WHOLE).unwrap_or(0);
-    let bonus = (bonus >= finder.dust_limit()).then_some((finder, bonus));
+    let bonus = bonus(value, &finder).map(|bonus| (finder, bonus));
     let rest = value.saturating_sub(bonus.map_or(0, |(_, bonus)| bonus));
     let outputs = if selection.entries.is_empty() {
         vec![(finder, rest)]
@@ -282,6 +281,12 @@ pub fn split(selection: &Selection, value: u64, finder: Owner) -> Payouts {
         largest_remainder(&selection.entries, selection.total, rest)
     };
     Payouts { outputs, bonus }
+}
+
+/// The satoshis that the finder of a coinbase of this value gets before it is shared out; none where they would be dust.
+pub fn bonus(value: u64, finder: &Owner) -> Option<u64> {
+    let bonus = value.saturating_mul(BONUS_PER_10_000).checked_div(WHOLE).unwrap_or(0);
+    (bonus >= finder.dust_limit()).then_some(bonus)
 }
 
 /// Splits `value` in proportion to the entries' weights, whose sum is `total`; what rounding down leaves goes one

@@ -1,8 +1,9 @@
 //! Asks the interface of a node that runs on this machine.
 
 use super::form::{
-    BansForm, BlocksForm, ErrorForm, LiftForm, LiftedForm, MinersForm, PayoutsForm, PeersForm, ShownForm,
-    TipForm,
+    AccountForm, BanRequestForm, BannedForm, BansForm, BlocksForm, ConnectForm, ConnectingForm, ErrorForm,
+    FoundForm, HealthForm, LiftForm, LiftedForm, MinersForm, PayoutsForm, PeersForm, PoolForm, ShownForm,
+    SignalsForm, StoppingForm, TipForm,
 };
 use super::token::Token;
 use http_body_util::{BodyExt, Full, Limited};
@@ -11,6 +12,7 @@ use hyper::client::conn::http1;
 use hyper::http::request::Builder;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sharechain::share::ShareId;
 use std::io;
@@ -120,10 +122,67 @@ impl Client {
         self.get("/v1/bans").await
     }
 
+    /// The work of the whole pool.
+    pub async fn pool(&self) -> Result<PoolForm, ClientError> {
+        self.get("/v1/pool").await
+    }
+
+    /// What is known of the owner with this address; credits of share blocks below the height `before`, at most `count`.
+    pub async fn owner(
+        &self,
+        address: &str,
+        before: Option<u32>,
+        count: u32,
+    ) -> Result<AccountForm, ClientError> {
+        let before = before.map_or(String::new(), |before| format!("&before={before}"));
+        self.get(&format!("/v1/owners/{address}?count={count}{before}")).await
+    }
+
+    /// Bitcoin blocks that the pool has found, below the height `before`, at most `count`.
+    pub async fn bitcoin_blocks(&self, before: Option<u32>, count: u32) -> Result<FoundForm, ClientError> {
+        let before = before.map_or(String::new(), |before| format!("&before={before}"));
+        self.get(&format!("/v1/bitcoin-blocks?count={count}{before}")).await
+    }
+
+    /// Signal bits, by the work that carries them.
+    pub async fn signals(&self) -> Result<SignalsForm, ClientError> {
+        self.get("/v1/signals").await
+    }
+
+    /// What should be looked at.
+    pub async fn health(&self) -> Result<HealthForm, ClientError> {
+        self.get("/v1/health").await
+    }
+
     /// Lifts bans: `all`, those of an address, or that of an identity.
     pub async fn lift(&self, which: &str, token: &Token) -> Result<LiftedForm, ClientError> {
-        let body = serde_json::to_vec(&LiftForm { which: which.to_owned() }).map_err(|e| self.broken(e))?;
-        let request = Request::post("/v1/bans/lift").header(hyper::header::AUTHORIZATION, token.header());
+        self.post("/v1/bans/lift", &LiftForm { which: which.to_owned() }, token).await
+    }
+
+    /// Refuses peers.
+    pub async fn ban(&self, request: &BanRequestForm, token: &Token) -> Result<BannedForm, ClientError> {
+        self.post("/v1/bans", request, token).await
+    }
+
+    /// Has the node connect to another.
+    pub async fn connect(&self, address: &str, token: &Token) -> Result<ConnectingForm, ClientError> {
+        self.post("/v1/peers", &ConnectForm { address: address.to_owned() }, token).await
+    }
+
+    /// Stops the node.
+    pub async fn stop(&self, token: &Token) -> Result<StoppingForm, ClientError> {
+        let request = Request::post("/v1/stop").header(hyper::header::AUTHORIZATION, token.header());
+        self.exchange(self.send(request, Bytes::new())).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        form: &impl Serialize,
+        token: &Token,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(form).map_err(|e| self.broken(e))?;
+        let request = Request::post(path).header(hyper::header::AUTHORIZATION, token.header());
         self.exchange(self.send(request, body.into())).await
     }
 
@@ -180,6 +239,7 @@ impl Client {
         tokio::spawn(connection);
         let request = request
             .header(hyper::header::HOST, address.to_string())
+            .header(hyper::header::CONNECTION, "close")
             .body(Full::new(body))
             .map_err(|e| self.broken(e))?;
         sender.send_request(request).await.map_err(|e| self.broken(e))

@@ -1,11 +1,10 @@
 //! The part of the interface that is about miners: where they connect, and who they are.
 
 use super::form::{FeeForm, MinersForm, WorkerForm};
-use super::server::{Shared, fault};
-use axum::extract::State;
+use super::reply::{fault, form};
+use super::routes::Shared;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Json};
-use axum::routing::{MethodRouter, get};
+use axum::response::Response;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,24 +43,21 @@ impl fmt::Debug for MinersPort {
     }
 }
 
-pub(super) fn miners() -> MethodRouter<Shared> {
-    get(|State(shared): State<Shared>| async move {
-        let Some(port) = &shared.miners else {
-            return fault(StatusCode::NOT_FOUND, "this node serves no miners");
-        };
-        Json(MinersForm {
-            serving: *port.serving.borrow(),
-            count: (port.count)(),
-            stratum: port.stratum.clone(),
-            stratum_tls: port.stratum_tls.clone(),
-            fingerprint: port.fingerprint.clone(),
-            stratum_v2: port.stratum_v2.clone(),
-            legacy: port.legacy.clone(),
-            authority: port.authority.clone(),
-            solo: port.solo,
-            fee: port.fee.clone(),
-            workers: (port.workers)(),
-        })
-        .into_response()
+pub(super) async fn miners(shared: Shared) -> Response {
+    let Some(port) = &shared.ports.miners else {
+        return fault(StatusCode::NOT_FOUND, "this node serves no miners");
+    };
+    form(MinersForm {
+        serving: *port.serving.borrow(),
+        count: (port.count)(),
+        stratum: port.stratum.clone(),
+        stratum_tls: port.stratum_tls.clone(),
+        fingerprint: port.fingerprint.clone(),
+        stratum_v2: port.stratum_v2.clone(),
+        legacy: port.legacy.clone(),
+        authority: port.authority.clone(),
+        solo: port.solo,
+        fee: port.fee.clone(),
+        workers: (port.workers)(),
     })
 }

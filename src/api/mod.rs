@@ -1,23 +1,35 @@
-//! The node's own interface: HTTP and JSON on loopback, by which commands ask a running node.
+//! The node's own interface: HTTP and JSON on loopback, by which commands and the dashboard ask a running node.
 //!
-//! All that it can change is the list of bans, for whoever shows the [`Token`]. Of Stratum it knows
+//! Who shows the [`Token`] may also change a few things: bans, connections, the node's end. Of Stratum it knows
 //! where that listens, of the network between nodes only a picture.
 
 mod announce;
+mod chain;
 mod client;
+mod control;
+pub mod events;
 pub mod export;
 pub mod form;
+mod guard;
+pub mod health;
 mod miners;
 mod network;
+mod openapi;
 pub mod read;
+mod reply;
+mod routes;
+mod scrape;
 mod server;
 mod source;
+mod stream;
 mod token;
 
 pub use announce::{Announced, announce, find};
 pub use client::{Client, ClientError};
+pub use control::NodePort;
 pub use miners::MinersPort;
 pub use network::NetworkPort;
-pub use server::{Ports, serve};
+pub use routes::Ports;
+pub use server::serve;
 pub use source::{ChainSource, Opened, Question, ReadError};
 pub use token::Token;

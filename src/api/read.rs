@@ -1,5 +1,9 @@
 //! The questions that can be asked about a chain, each answered in its form.
 
+pub mod account;
+pub mod found;
+pub mod signals;
+
 use super::form::{
     AnyBytes, BitcoinForm, Bits, BlockLine, BlocksForm, OutputForm, OutputKind, OwnerForm, PartForm,
     PayoutsForm, PlaceForm, ShareForm, ShownForm, Text, TipForm, WindowForm, blocks_of,
@@ -90,12 +94,31 @@ pub async fn show(source: &dyn ChainSource, id: ShareId) -> Result<ShownForm, Re
     .await
 }
 
-/// What the coinbase of a share pays, output by output.
-pub async fn payouts_of_share(source: &dyn ChainSource, id: ShareId) -> Result<PayoutsForm, ReadError> {
+/// Which of the owners of a reward window are told of.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnersPage {
+    /// How many with larger scores are left out.
+    pub from: usize,
+    /// How many at most; see [`MAX_OWNERS`].
+    pub count: usize,
+}
+
+impl OwnersPage {
+    /// As many as there may be.
+    pub const ALL: Self = Self { from: 0, count: MAX_OWNERS };
+}
+
+/// What the coinbase of a share pays, output by output, and the scores that it is shared out by.
+pub async fn payouts_of_share(
+    source: &dyn ChainSource,
+    id: ShareId,
+    page: OwnersPage,
+) -> Result<PayoutsForm, ReadError> {
     ask(source, move |reader| {
         let network = reader.chain.params().network;
         let share = reader.share(&id)?.ok_or(ReadError::UnknownShare(id))?.share;
         let payouts = reader.payouts(&share).ok_or(ReadError::Pruned(id))?;
+        let ranking = reader.chain.ranking_due(&share).unwrap_or_default();
         let coinbase = coinbase_of(&share, &payouts, reader.chain.id()).ok_or(ReadError::Pruned(id))?;
         let commitment = &share.commitment;
         Ok(PayoutsForm {
@@ -108,14 +131,19 @@ pub async fn payouts_of_share(source: &dyn ChainSource, id: ShareId) -> Result<P
             bonus: payouts.bonus.map_or(0, |(_, satoshis)| satoshis),
             txid: Some(Text(coinbase.compute_txid())),
             outputs: coinbase_outputs(&coinbase, &payouts, network),
-            owners: Vec::new(),
+            owners_total: ranking.len() as u64,
+            owners: parts(&ranking, page, network),
         })
     })
     .await
 }
 
 /// What the next Bitcoin block would pay if it were found now, without fees, in a payout class (the smallest if none is named).
-pub async fn payouts_now(source: &dyn ChainSource, class: Option<u16>) -> Result<PayoutsForm, ReadError> {
+pub async fn payouts_now(
+    source: &dyn ChainSource,
+    class: Option<u16>,
+    page: OwnersPage,
+) -> Result<PayoutsForm, ReadError> {
     let next = ask(source, move |reader| NextBlock::of(reader, class)).await?;
     // Thousands of addresses may be written here, for which the chain need not stand still.
     let value = next.params.subsidy(next.height);
@@ -136,7 +164,8 @@ pub async fn payouts_now(source: &dyn ChainSource, class: Option<u16>) -> Result
         bonus,
         txid: None,
         outputs: outputs.iter().map(|paid| payout_output(paid, network)).collect(),
-        owners: parts(&next.ranking, network),
+        owners_total: next.ranking.len() as u64,
+        owners: parts(&next.ranking, page, network),
     })
 }
 
@@ -246,12 +275,13 @@ fn next_header(reader: &Reader<'_>) -> Result<ShareHeader, ReadError> {
     })
 }
 
-fn parts(ranking: &Ranking, network: Network) -> Vec<PartForm> {
+fn parts(ranking: &Ranking, page: OwnersPage, network: Network) -> Vec<PartForm> {
     let total: Score = ranking.iter().map(|(_, score)| *score).sum();
-    let parts = ranking.iter().take(MAX_OWNERS).map(|(owner, score)| PartForm {
-        owner: OwnerForm::new(owner, network),
-        score: blocks_of(*score),
-        part: blocks_of(*score) / blocks_of(total),
-    });
+    let parts =
+        ranking.iter().skip(page.from).take(page.count.min(MAX_OWNERS)).map(|(owner, score)| PartForm {
+            owner: OwnerForm::new(owner, network),
+            score: blocks_of(*score),
+            part: blocks_of(*score) / blocks_of(total),
+        });
     parts.collect()
 }

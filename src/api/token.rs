@@ -38,8 +38,8 @@ impl Token {
         Ok(Self(text))
     }
 
-    /// The header's value.
-    pub(super) fn header(&self) -> String {
+    /// The value of the Authorization header that shows it.
+    pub fn header(&self) -> String {
         format!("Bearer {}", self.0)
     }
 

@@ -6,7 +6,7 @@ use sharechain::chain::{LockedIn, Reorganisation, Submission, TooDeep};
 use sharechain::error::{Blame, Refusal};
 use sharechain::store::ShareStore;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tracing::{debug, info, warn};
+use tracing::{debug, debug_span, info, warn};
 
 pub(super) struct Writer<S> {
     pub(super) keeper: Keeper<S>,
@@ -67,6 +67,8 @@ impl<S: ShareStore> Writer<S> {
         submission: Submission,
         mut verdict: Option<oneshot::Sender<Result<Taken, Refusal>>>,
     ) -> Result<(), S::Error> {
+        // What is said of it from here on can be found by its id, in whatever module.
+        let _span = debug_span!("share", id = %submission.share.id()).entered();
         let events = self.keeper.take([submission], now(), |judged| {
             log(judged);
             // The first is what was handed in; whoever sent what it releases has had an answer: that it waits.

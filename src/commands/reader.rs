@@ -2,6 +2,7 @@
 
 use crate::api::export::Exporter;
 use crate::api::form::{BlocksForm, PayoutsForm, ShownForm, TipForm};
+use crate::api::read::OwnersPage;
 use crate::api::{self, ChainSource, Client, ClientError, Opened, ReadError, read};
 use crate::chain::open::{self, OpenError};
 use crate::config::Place;
@@ -130,8 +131,12 @@ impl ChainReader {
     ) -> Result<PayoutsForm, ReaderError> {
         match (self, share) {
             (Self::Node(client), share) => Ok(client.payouts(share, class).await?),
-            (Self::Store(source, _), Some(id)) => Ok(read::payouts_of_share(source.as_ref(), id).await?),
-            (Self::Store(source, _), None) => Ok(read::payouts_now(source.as_ref(), class).await?),
+            (Self::Store(source, _), Some(id)) => {
+                Ok(read::payouts_of_share(source.as_ref(), id, OwnersPage::ALL).await?)
+            }
+            (Self::Store(source, _), None) => {
+                Ok(read::payouts_now(source.as_ref(), class, OwnersPage::ALL).await?)
+            }
         }
     }
 

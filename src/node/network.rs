@@ -1,14 +1,14 @@
 //! The node among others: the network, the logic that speaks over it, and the desk of found Bitcoin blocks.
 
 use super::tasks::Tasks;
-use crate::api::{NetworkPort, Token};
+use crate::api::NetworkPort;
 use crate::bitcoin::client::{BitcoinClient, Lookup};
 use crate::chain::ChainHandle;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::p2p::{self, Limits, Network, Settings};
 use crate::peers::driver::{self, Footing};
 use crate::peers::solutions;
-use anyhow::Context;
 use bitcoin::block::Header;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -35,14 +35,13 @@ pub(super) fn start(
     chain: &ChainHandle,
     bitcoin: &BitcoinClient,
     tasks: &Tasks,
+    metrics: &Metrics,
 ) -> anyhow::Result<Neighbours> {
     let (footing_sender, footing) = watch::channel(Footing::START);
-    let Some(settings) = settings(config) else {
+    let Some(settings) = settings(config, metrics) else {
         footing_sender.send_modify(|footing| footing.ready = true);
         return Ok(Neighbours { port: None, footing });
     };
-    let data_dir = &config.place.data_dir;
-    let token = Token::make(data_dir).context("the interface's token cannot be written")?;
     let expects_peers = !settings.peers.is_empty();
     let Network { events, commands, status, admin, task, .. } =
         p2p::start(settings, tasks.stop.child_token())?;
@@ -72,10 +71,10 @@ pub(super) fn start(
     tasks.spawn("peers", driver::run(parts, tasks.stop.child_token()));
     tasks.spawn("solutions", solutions::run(desk, for_solutions, tasks.stop.child_token()));
     tasks.spawn_until_stop("peers-headers", hand_in_headers(headers, bitcoin.headers()));
-    Ok(Neighbours { port: Some(NetworkPort { status, admin, token }), footing })
+    Ok(Neighbours { port: Some(NetworkPort { status, admin }), footing })
 }
 
-fn settings(config: &Config) -> Option<Settings> {
+fn settings(config: &Config, metrics: &Metrics) -> Option<Settings> {
     let asked = config.p2p.as_ref()?;
     let plain = Settings::new(config.place.params.chain_id(), config.place.data_dir.clone());
     let limits = Limits::default();
@@ -86,6 +85,7 @@ fn settings(config: &Config) -> Option<Settings> {
         mdns: asked.mdns,
         nat: !asked.listen.is_empty(),
         relay: asked.relay,
+        metrics: metrics.clone(),
         outbound: asked.outbound.map_or(plain.outbound, usize::from),
         limits: Limits { inbound: asked.max_inbound.map_or(limits.inbound, usize::from), ..limits },
         ..plain

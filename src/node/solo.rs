@@ -1,13 +1,16 @@
 //! A node that mines solo: bitcoind, jobs, miners. No share chain, no store of one, no other nodes.
 
+use super::interface::{Gauges, Teller};
 use super::miners::{self, Doors, Listeners, Servers, Service};
 use super::tasks::Tasks;
 use super::upstreams::Guard;
-use super::{NodeOptions, announce, bind_api, ended_by, make_data_dir, random_u32};
+use super::{Asked, NodeOptions, announce, bind_api, make_data_dir, make_token, random_u32};
 use crate::api;
+use crate::api::events::Events;
 use crate::bitcoin::client::{BitcoinClient, Upstream};
 use crate::bitcoin::found::FoundFolder;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::peers::driver::Footing;
 use crate::work::builder::Builder;
 use crate::work::finder::SoloFinder;
@@ -46,6 +49,7 @@ pub(super) async fn run(
     let bitcoin = BitcoinClient::start(upstreams, network.name(), options.timings, bitcoin_stop.clone());
     let guard = Guard::start(FoundFolder::open(config.place.found_dir())?, &bitcoin, backends)?;
 
+    let (events, metrics) = (Events::default(), Metrics::default());
     let series = Arc::new(SeriesRegister::default());
     let ids = Arc::new(JobIds::starting_at(random_u32()?));
     let fee = miners::fee(config);
@@ -70,20 +74,38 @@ pub(super) async fn run(
         salt: random_u32()?.to_le_bytes(),
         pace: options.pace,
         fee,
+        metrics: metrics.clone(),
     };
     let _announced = announce(config, api.local_addr()?)?;
-    let ports = api::Ports { network: None, miners: Some(servers.port.clone()) };
 
     tasks.spawn("builder", builder.run(tasks.stop.child_token()));
     // There is nobody to be level with.
     let footing = watch::channel(Footing { ready: true, ..Footing::START }).1;
+    let asked = Asked::default();
+    let gauges = Gauges {
+        health: bitcoin.health(),
+        templates: bitcoin.templates(),
+        footing: footing.clone(),
+        network: None,
+        miners: servers.port.clone(),
+        data_dir: config.place.data_dir.clone(),
+        events: events.clone(),
+        metrics: metrics.clone(),
+    };
+    let ports = api::Ports {
+        miners: Some(servers.port.clone()),
+        node: Some(gauges.port(&asked)),
+        token: Some(make_token(config)?),
+        ..api::Ports::default()
+    };
+    tasks.spawn_until_stop("teller", Teller::new((events, metrics), network, &bitcoin, None, None).run());
     let doors = Doors { health: bitcoin.health(), footing, open: open_sender };
     tasks.spawn_until_stop("doors", doors.keep());
     servers.spawn(&tasks);
     tasks.spawn("api", api::serve(api, None, ports, tasks.stop.child_token()));
-    tasks.run(&shutdown).await;
+    tasks.run(asked.or(&shutdown)).await;
     bitcoin_stop.cancel();
     bitcoin.stopped().await;
     guard.stop().await;
-    ended_by(&shutdown)
+    asked.ended_by(&shutdown)
 }

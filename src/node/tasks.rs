@@ -42,10 +42,10 @@ impl Tasks {
         });
     }
 
-    /// Runs until `shutdown` is cancelled or one of them has ended; then tells all to end, and waits until they have.
-    pub(super) async fn run(&self, shutdown: &CancellationToken) {
+    /// Runs until `shutdown` is done or one of them has ended; then tells all to end, and waits until they have.
+    pub(super) async fn run(&self, shutdown: impl Future<Output = ()>) {
         tokio::select! {
-            () = shutdown.cancelled() => info!("stopping"),
+            () = shutdown => info!("stopping"),
             () = self.stop.cancelled() => {}
         }
         self.stop.cancel();

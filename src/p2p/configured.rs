@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 /// The longest pause between two attempts, in seconds. They are few and the owner wants them: a node whose line is back
 /// should not miss more than a share block for it.
 const LONGEST_PAUSE: u64 = 15;
+/// Most peers that are named, those of the settings included.
+const MAX_NAMED: usize = 64;
 /// Most addresses of a name that are tried.
 const MAX_RESOLVED: usize = 8;
 
@@ -26,6 +28,17 @@ struct Wanted {
 }
 
 impl Wanted {
+    fn new(text: &str) -> Result<Self, BadPeer> {
+        Ok(Self {
+            named: Named::parse(text)?,
+            text: text.to_owned(),
+            found: None,
+            busy: false,
+            failures: 0,
+            pause_until: 0,
+        })
+    }
+
     const fn peer(&self) -> Option<PeerId> {
         match &self.named {
             Named::Direct(_, Some(peer)) | Named::Host(_, _, Some(peer)) => Some(*peer),
@@ -41,17 +54,20 @@ pub(super) struct Configured(Vec<Wanted>);
 impl Configured {
     /// Reads what the owner wrote.
     pub(super) fn parse(texts: &[String]) -> Result<Self, BadPeer> {
-        let wanted = |text: &String| {
-            Ok(Wanted {
-                named: Named::parse(text)?,
-                text: text.clone(),
-                found: None,
-                busy: false,
-                failures: 0,
-                pause_until: 0,
-            })
-        };
-        Ok(Self(texts.iter().map(wanted).collect::<Result<_, _>>()?))
+        Ok(Self(texts.iter().map(|text| Wanted::new(text)).collect::<Result<_, _>>()?))
+    }
+
+    /// Adds one. One that is there already is dialed at the next opportunity.
+    pub(super) fn add(&mut self, text: &str) -> Result<(), String> {
+        if let Some(wanted) = self.0.iter_mut().find(|wanted| wanted.text == text) {
+            wanted.pause_until = 0;
+            return Ok(());
+        }
+        if self.0.len() >= MAX_NAMED {
+            return Err(format!("{MAX_NAMED} peers are named already; restart the node to forget some"));
+        }
+        self.0.push(Wanted::new(text).map_err(|error| error.to_string())?);
+        Ok(())
     }
 
     /// One that is to be dialed now; from here on it is busy until [`Self::reached`] or [`Self::failed`].
@@ -167,5 +183,21 @@ mod tests {
         configured.failed(0, 0, 0);
         assert_eq!(configured.turn(0, &addresses).as_ref(), addresses.last());
         assert_eq!(configured.turn(0, &[]), None);
+    }
+
+    #[test]
+    fn more_can_be_named_up_to_a_bound() {
+        let mut configured = Configured::parse(&["127.0.0.1:1".into()]).expect("right");
+        assert!(configured.add("nowhere").is_err());
+        for port in 1..=MAX_NAMED {
+            configured.add(&format!("127.0.0.1:{port}")).expect("room, or there already");
+        }
+        assert!(configured.add("127.0.0.1:999").expect_err("too many").contains("64 peers"));
+        configured.failed(0, 10, 0);
+        let nobody = |_: &PeerId| false;
+        while configured.next(nobody, 10).is_some_and(|(at, _)| at != 0) {}
+        configured.failed(0, 10, 0);
+        configured.add("127.0.0.1:1").expect("there already");
+        assert_eq!(configured.next(nobody, 10).map(|(at, _)| at), Some(0), "at once");
     }
 }

@@ -119,9 +119,10 @@ pub(super) struct Waiting {
     pub(super) id: MessageId,
     /// Who handed it on.
     pub(super) source: PeerId,
-    topic: Topic,
+    pub(super) topic: Topic,
     length: usize,
-    since: Instant,
+    /// When it came.
+    pub(super) since: Instant,
 }
 
 /// The messages that wait for a verdict, bounded in all and for each peer.

@@ -25,6 +25,7 @@ pub use address::BadPeer;
 pub use gate::Limits;
 pub use identity::IdentityError;
 
+use crate::metrics::Metrics;
 use crate::peers::link::{Command, Event};
 use crate::peers::status::{Admin, NetworkStatus};
 use bans::Bans;
@@ -69,6 +70,8 @@ pub struct Settings {
     pub outbound: usize,
     /// How many connections to admit.
     pub limits: Limits,
+    /// Told how long gossip waits.
+    pub metrics: Metrics,
 }
 
 impl Settings {
@@ -85,6 +88,7 @@ impl Settings {
             relay: false,
             outbound: 8,
             limits: Limits::default(),
+            metrics: Metrics::default(),
         }
     }
 }
@@ -172,6 +176,7 @@ pub fn start(settings: Settings, stop: CancellationToken) -> Result<Network, Sta
         outbound: settings.outbound,
         nat: settings.nat,
         listens: !settings.listen.is_empty(),
+        metrics: settings.metrics.clone(),
     };
     let mut runner = swarm::Runner::new(parts)?;
     runner.listen(&settings)?;

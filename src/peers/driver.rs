@@ -21,7 +21,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, debug_span, info, warn};
 
 /// Results that wait for the logic; whoever has one more waits.
 const RESULTS: usize = 256;
@@ -155,6 +155,9 @@ impl Driver {
                 }
                 _ = ticks.tick() => Input::Tick,
             };
+            if let Input::News(News::Share { id, own, .. } | News::Block { id, own, .. }) = &input {
+                debug_span!("share", %id).in_scope(|| debug!(own, "peers are told of it"));
+            }
             for output in self.peers.handle(clocks(), input) {
                 self.act(output).await?;
             }
@@ -320,7 +323,12 @@ async fn carry_out_all(
 /// As [`super::carry::carry_out`], by the writer's handle.
 async fn carry_out(chain: &ChainHandle, request: ChainRequest) -> Result<ChainAnswer, Stopped> {
     Ok(match request {
-        ChainRequest::Submit(submission) => ChainAnswer::Submitted(chain.judge(*submission).await?),
+        ChainRequest::Submit(submission) => {
+            let (span, source) = (debug_span!("share", id = %submission.share.id()), submission.source.0);
+            let verdict = chain.judge(*submission).await?;
+            span.in_scope(|| debug!(source, taken = verdict.is_ok(), "judged for a peer"));
+            ChainAnswer::Submitted(verdict)
+        }
         ChainRequest::Extend(blocks) => {
             let Extended { taken, refused } = chain.extend(blocks).await?;
             ChainAnswer::Extended { taken, refused }

@@ -60,9 +60,36 @@ pub enum Lift {
     Id(String),
 }
 
+/// Whom the owner wants refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Every connected peer at an address.
+    Ip(IpAddr),
+    /// An identity, as [`PeerStatus::id`] writes it, connected or not.
+    Id(String),
+}
+
 /// What the owner asks for.
 #[derive(Debug)]
 pub enum Admin {
     /// Lifts bans and tells how many there were.
     Lift(Lift, oneshot::Sender<usize>),
+    /// Refuses peers and tells how many; none where nobody is meant by it.
+    Ban {
+        /// Whom.
+        who: Who,
+        /// How long.
+        seconds: u64,
+        /// Why, for the list.
+        reason: String,
+        /// How many.
+        reply: oneshot::Sender<usize>,
+    },
+    /// Connects to a peer, again and again for as long as the node runs, as to those named in the settings.
+    Connect {
+        /// Its address, as in the settings.
+        address: String,
+        /// Why not, for people.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
 }

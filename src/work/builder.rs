@@ -10,6 +10,7 @@ use super::maker::{Hashed, JobMaker, Round};
 use super::series::{SeriesRegister, Whose};
 use crate::bitcoin::Template;
 use crate::chain::{Stopped, now};
+use crate::metrics::Metrics;
 use bitcoin::BlockHash;
 use sharechain::share::ShareHeader;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub struct Builder {
     pub pace: Pace,
     /// The operator's fee, if there is one.
     pub fee: Option<Fee>,
+    /// Told how long jobs take.
+    pub metrics: Metrics,
 }
 
 /// What the builder remembers between rounds.
@@ -60,9 +63,17 @@ struct Memory {
     hashed: Option<Hashed>,
     /// Whether something changed that can wait a little.
     small_change: bool,
+    /// When something changed that cannot wait, until there are jobs for it.
+    changed: Option<Instant>,
 }
 
 impl Memory {
+    /// Notes that everybody waits for new jobs from now on. True.
+    fn must_hurry(&mut self) -> bool {
+        self.changed.get_or_insert_with(Instant::now);
+        true
+    }
+
     /// The template with its hashes, worked out once.
     fn hashed(&mut self, template: Arc<Template>) -> Hashed {
         match &self.hashed {
@@ -81,6 +92,7 @@ impl Builder {
             round: None,
             hashed: None,
             small_change: false,
+            changed: None,
         };
         loop {
             let template = self.templates.borrow_and_update().clone();
@@ -116,13 +128,13 @@ impl Builder {
                 () = self.series.asked() => self.serve_newcomers(memory),
                 news = self.ground.news() => match news {
                     None => return false,
-                    Some(News::Tip) => return true,
+                    Some(News::Tip) => return memory.must_hurry(),
                     Some(News::Small) => memory.small_change = true,
                 },
                 changed = self.templates.changed() => {
                     if changed.is_err() { return false }
                     let prev_block = self.templates.borrow().as_ref().map(|template| template.prev_block);
-                    if prev_block != memory.prev_block { return true }
+                    if prev_block != memory.prev_block { return memory.must_hurry() }
                     memory.small_change = true;
                 }
             }
@@ -150,6 +162,9 @@ impl Builder {
         memory.prev_block = Some(header.prev_block);
         let round = memory.round.insert(round);
         let count = self.series.renew(Whose::All, self.fee.as_ref(), |key| memory.maker.job(round, key))?;
+        if let Some(since) = memory.changed.take() {
+            self.metrics.change_to_jobs.observe(since.elapsed());
+        }
         debug!(series = count, bitcoin = %height, "new jobs");
         Ok(())
     }

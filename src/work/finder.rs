@@ -16,7 +16,7 @@ use sharechain::verify::Bound;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, mpsc};
-use tracing::{error, info};
+use tracing::{Instrument, debug, debug_span, error, info};
 
 /// Found Bitcoin blocks that a slow listener may be behind.
 const FOUND: usize = 64;
@@ -54,7 +54,8 @@ impl Finder {
     /// Hands to the chain what sessions find, until they are all gone or the chain stops.
     pub async fn run(self: Arc<Self>, mut candidates: mpsc::Receiver<Candidate>) {
         while let Some(candidate) = candidates.recv().await {
-            if self.pass_on(&candidate).await.is_err() {
+            let span = debug_span!("share", id = %candidate.id);
+            if self.pass_on(&candidate).instrument(span).await.is_err() {
                 return;
             }
         }
@@ -71,6 +72,7 @@ impl Finder {
         match Bound::new(&self.params, self.id, share) {
             Ok(share) => {
                 self.count.add();
+                debug!(owner = ?share.share().commitment.owner, "found by a miner of this node");
                 self.chain.offer(Submission::block(share, includes.to_vec(), OWN_MINERS)).await
             }
             Err(error) => {

@@ -1,6 +1,12 @@
 //! The node's interface, over a real connection, on a chain that was mined for the test.
 
 mod network;
+mod node;
+mod openapi;
+mod owners;
+mod raw;
+mod safety;
+mod scrape;
 
 use crate::support::rig::{Rig, Want, Work};
 use commonwork::api::export::{EndLine, Line};
@@ -60,14 +66,6 @@ async fn a_node_without_a_chain_says_why_it_has_no_answer() {
     assert!(refused(client.payouts(None, Some(11)).await.expect_err("no chain")));
     assert!(refused(client.export(|_| Ok(())).await.expect_err("no chain")));
     stop.cancel();
-}
-
-async fn raw(address: SocketAddr, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("connected");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("answered");
-    String::from_utf8(answer).expect("text")
 }
 
 #[tokio::test]
@@ -165,18 +163,23 @@ async fn other_hosts_other_paths_and_garbage_are_refused() {
     let Served { client, .. } = served().await;
     let address = client.address();
     for (request, status) in [
-        ("GET /v1/tip HTTP/1.1\r\nHost: localhost\r\n\r\n", "200"),
-        ("GET /v1/tip HTTP/1.1\r\nHost: evil.example\r\n\r\n", "403"),
-        ("GET /v1/tip HTTP/1.1\r\n\r\n", "403"),
-        ("GET /elsewhere HTTP/1.1\r\nHost: localhost\r\n\r\n", "404"),
-        ("POST /v1/tip HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "405"),
-        ("GET /v1/blocks?count=x HTTP/1.1\r\nHost: localhost\r\n\r\n", "400"),
-        ("GET /v1/shares/xyz HTTP/1.1\r\nHost: localhost\r\n\r\n", "400"),
-        ("\u{0}\u{1}\r\n\r\n", "400"),
+        ("GET /v1/tip", 200),
+        ("GET /elsewhere", 404),
+        ("POST /v1/tip", 405),
+        ("GET /v1/blocks?count=x", 400),
+        ("GET /v1/shares/xyz", 400),
+        ("\u{0}\u{1}", 400),
     ] {
-        let answer = raw(address, request).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:?}: {answer}");
+        let answer = raw::ask(address, request, &[]).await;
+        assert_eq!(raw::status(&answer), Some(status), "{request:?}: {answer}");
+        if status != 200 && request.is_ascii() && !request.contains('\0') {
+            assert!(raw::body(&answer).starts_with("{\"error\":"), "{request:?}: {answer}");
+        }
     }
+    // One connection serves several requests.
+    let two = "GET /v1/tip HTTP/1.1\r\nHost: localhost\r\n\r\n\
+               GET /v1/pool HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(raw::raw(address, two.as_bytes()).await.matches("HTTP/1.1 200").count(), 2);
     let long = format!("GET /v1/tip HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(100_000));
     let mut stream = TcpStream::connect(address).await.expect("connected");
     // The server may hang up while this is still being sent.
@@ -205,17 +208,13 @@ async fn nobody_answers_after_the_stop() {
     }
 }
 
-#[tokio::test]
-async fn where_miners_connect_is_told_where_there_are_any() {
-    let rig = Rig::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
-    let (_open, serving) = tokio::sync::watch::channel(true);
-    let worker = WorkerForm {
+/// What is told of one of them.
+fn worker() -> WorkerForm {
+    WorkerForm {
         name: "bc1q.rig".into(),
         address: Some("bc1q".into()),
         user_agent: "bitaxe".into(),
-        remote: address,
+        remote: SocketAddr::from(([192, 0, 2, 1], 4_000)),
         protocol: "stratum".into(),
         port: 3333,
         class: Some(11),
@@ -226,29 +225,40 @@ async fn where_miners_connect_is_told_where_there_are_any() {
         refused: RefusedForm { stale: 2, unknown_job: 3, repeated: 4, too_easy: 5, untimely: 6, other: 7 },
         hash_rate: 1.5e12,
         best_difficulty: Some(2e9),
-    };
-    let expected = worker.clone();
-    let port = MinersPort {
-        stratum: vec![address],
+    }
+}
+
+/// Seven miners, let in at these addresses.
+fn miners_port(addresses: Vec<SocketAddr>) -> MinersPort {
+    let (_open, serving) = tokio::sync::watch::channel(true);
+    MinersPort {
+        stratum: addresses.clone(),
         stratum_tls: vec![],
         fingerprint: None,
         stratum_v2: vec![],
-        legacy: vec![address],
+        legacy: addresses,
         authority: Some("9bX".into()),
         count: Arc::new(|| 7),
         serving,
         solo: false,
         fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
-        workers: Arc::new(move || vec![worker.clone()]),
-    };
-    let ports = Ports { miners: Some(port), ..Ports::default() };
+        workers: Arc::new(|| vec![worker()]),
+    }
+}
+
+#[tokio::test]
+async fn where_miners_connect_is_told_where_there_are_any() {
+    let rig = Rig::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let ports = Ports { miners: Some(miners_port(vec![address])), ..Ports::default() };
     let stop = CancellationToken::new();
     tokio::spawn(serve(listener, Some(Arc::new(Opened::new(rig.chain, rig.store))), ports, stop.clone()));
     let told = Client::new(address).miners().await.expect("an answer");
     assert_eq!((told.serving, told.count, told.stratum), (true, 7, vec![address]));
     assert_eq!((told.authority.as_deref(), told.stratum_v2.len()), (Some("9bX"), 0));
     assert_eq!(told.legacy, [address]);
-    assert_eq!(told.workers, [expected]);
+    assert_eq!(told.workers, [worker()]);
     assert_eq!(told.fee, Some(FeeForm { per_10_000: 50, address: "bc1q".into() }));
     stop.cancel();
 

@@ -1,22 +1,36 @@
 //! What the interface says of the network between nodes, and what it lets its owner change. The test plays the network.
 
 use crate::support::rig::Rig;
-use commonwork::api::{Client, ClientError, NetworkPort, Opened, Ports, Token, serve};
-use commonwork::peers::status::{Admin, BanStatus, Lift, NetworkStatus, PeerStatus};
-use std::sync::Arc;
+use commonwork::api::events::Events;
+use commonwork::api::form::BanRequestForm;
+use commonwork::api::health::Facts;
+use commonwork::api::{Client, ClientError, NetworkPort, NodePort, Opened, Ports, Token, serve};
+use commonwork::metrics::Metrics;
+use commonwork::peers::status::{Admin, BanStatus, Lift, NetworkStatus, PeerStatus, Who};
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-struct Served {
-    client: Client,
-    folder: tempfile::TempDir,
-    admin: mpsc::Receiver<Admin>,
+pub(crate) struct Served {
+    pub(crate) client: Client,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) admin: mpsc::Receiver<Admin>,
+    /// Cancelled by whoever asks for the node's end.
+    pub(crate) stop: CancellationToken,
+    pub(crate) events: Events,
+    pub(crate) facts: Arc<Mutex<Facts>>,
+    pub(crate) metrics: Metrics,
     _status: watch::Sender<Arc<NetworkStatus>>,
     _stop: tokio_util::sync::DropGuard,
 }
 
-async fn served() -> Served {
+pub(crate) async fn served() -> Served {
+    served_on(Rig::new()).await
+}
+
+/// The same on a chain.
+pub(crate) async fn served_on(rig: Rig) -> Served {
     let folder = tempfile::tempdir().expect("a folder");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let client = Client::new(listener.local_addr().expect("bound"));
@@ -37,16 +51,39 @@ async fn served() -> Served {
     let (status_sender, status) = watch::channel(Arc::new(status));
     let (admin_sender, admin) = mpsc::channel(1);
     let token = Token::make(folder.path()).expect("a token");
-    let port = NetworkPort { status, admin: admin_sender, token };
-    let rig = Rig::new();
-    let stop = CancellationToken::new();
-    tokio::spawn(serve(
-        listener,
-        Some(Arc::new(Opened::new(rig.chain, rig.store))),
-        Ports { network: Some(port), ..Ports::default() },
-        stop.clone(),
-    ));
-    Served { client, folder, admin, _status: status_sender, _stop: stop.drop_guard() }
+    let port = NetworkPort { status, admin: admin_sender };
+    let (stop, events, metrics) = (CancellationToken::new(), Events::default(), Metrics::default());
+    let facts = Arc::new(Mutex::new(Facts::default()));
+    let for_node = facts.clone();
+    let node = NodePort {
+        facts: Arc::new(move || for_node.lock().expect("no test panics with it").clone()),
+        next_value: Arc::new(|| None),
+        events: events.clone(),
+        metrics: metrics.clone(),
+        stop: stop.clone(),
+    };
+    let (ports, end) = (
+        Ports {
+            network: Some(port),
+            miners: Some(super::miners_port(vec![])),
+            node: Some(node),
+            token: Some(token),
+            ..Ports::default()
+        },
+        CancellationToken::new(),
+    );
+    tokio::spawn(serve(listener, Some(Arc::new(Opened::new(rig.chain, rig.store))), ports, end.clone()));
+    Served {
+        client,
+        folder,
+        admin,
+        stop,
+        events,
+        facts,
+        metrics,
+        _status: status_sender,
+        _stop: end.drop_guard(),
+    }
 }
 
 #[tokio::test]
@@ -81,4 +118,51 @@ async fn bans_are_lifted_only_for_whoever_can_read_the_token() {
         let (lifted, asked) = tokio::join!(served.client.lift(which, &right), network);
         assert_eq!((lifted.expect("lifted").lifted, asked), (2, wanted));
     }
+}
+
+#[tokio::test]
+async fn peers_are_refused_and_connected_to_as_their_owner_asks() {
+    let mut served = served().await;
+    let token = Token::read(served.folder.path()).expect("a token");
+    let ask = |who: &str| BanRequestForm { who: who.into(), seconds: Some(60), reason: None };
+    for (who, wanted, found) in
+        [("192.0.2.1", Who::Ip([192, 0, 2, 1].into()), 1), ("12D3they", Who::Id("12D3they".into()), 0)]
+    {
+        let network = async {
+            let Some(Admin::Ban { who, seconds, reason, reply }) = served.admin.recv().await else {
+                panic!("nothing asked")
+            };
+            reply.send(found).expect("the interface waits");
+            (who, seconds, reason)
+        };
+        let request = ask(who);
+        let (banned, asked) = tokio::join!(served.client.ban(&request, &token), network);
+        assert_eq!(asked, (wanted, 60, "by this node's owner".into()));
+        match found {
+            0 => assert!(banned.expect_err("nobody").to_string().contains("nobody is meant")),
+            _ => assert_eq!(banned.expect("banned").banned, 1),
+        }
+    }
+    for answer in [Ok(()), Err("no address".to_owned())] {
+        let network = async {
+            let Some(Admin::Connect { address, reply }) = served.admin.recv().await else {
+                panic!("nothing asked")
+            };
+            assert_eq!(address, "192.0.2.1:3338");
+            reply.send(answer.clone()).expect("the interface waits");
+        };
+        let (connecting, ()) = tokio::join!(served.client.connect("192.0.2.1:3338", &token), network);
+        assert_eq!(
+            connecting.map(|form| form.connecting).ok(),
+            answer.is_ok().then(|| "192.0.2.1:3338".into())
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_node_stops_for_whoever_shows_the_token_and_says_so() {
+    let served = served().await;
+    let token = Token::read(served.folder.path()).expect("a token");
+    assert!(served.client.stop(&token).await.expect("an answer").stopping);
+    assert!(served.stop.is_cancelled());
 }

@@ -2,7 +2,7 @@
 
 use super::node::{TestNode, folders, settings};
 use commonwork::peers::link::Command;
-use commonwork::peers::status::Lift;
+use commonwork::peers::status::{Lift, Who};
 use sharechain::params::ChainId;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,6 +61,33 @@ async fn the_banned_are_refused_until_the_ban_is_lifted() {
     for node in [first, banned, good] {
         node.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_names_peers_and_refuses_them_while_the_node_runs() {
+    let folders: [_; 2] = folders();
+    let mut first = TestNode::start(settings(&folders[0], &[]));
+    let mut second = TestNode::start(settings(&folders[1], &[]));
+    let address = first.address(false).await;
+    assert!(second.name("nowhere").await.expect_err("no address").contains("is no peer's address"));
+    second.name(&address).await.expect("an address");
+    let (at_first, at_second) = (first.connected().await, second.connected().await);
+    for nobody in [Who::Id("nobody".into()), Who::Ip([192, 0, 2, 1].into())] {
+        assert_eq!(first.refuse(nobody).await, 0);
+    }
+    assert_eq!(first.refuse(Who::Ip([127, 0, 0, 1].into())).await, 1);
+    first.disconnected(at_first).await;
+    second.disconnected(at_second).await;
+    let status = first.status(|status| !status.bans.is_empty()).await;
+    assert_eq!((&status.bans[0].id, status.bans[0].reason.as_str()), (&second.id, "wanted"));
+    // It is dialed again and again, so it is back as soon as it may be.
+    assert_eq!(first.lift(Lift::All).await, 1);
+    first.connected().await;
+    second.connected().await;
+    assert_eq!(first.refuse(Who::Id(second.id.clone())).await, 1);
+    first.disconnected(at_first).await;
+    first.stop().await;
+    second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

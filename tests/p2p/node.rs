@@ -4,7 +4,7 @@ use commonwork::p2p::{self, Network, Settings};
 use commonwork::peers::link::{
     Command, Event, MessageToken, NoAnswer, Peer, QuestionToken, RequestToken, Topic,
 };
-use commonwork::peers::status::{Admin, Lift, NetworkStatus};
+use commonwork::peers::status::{Admin, Lift, NetworkStatus, Who};
 use sharechain::params::ChainId;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -138,6 +138,22 @@ impl TestNode {
         let (reply, lifted) = oneshot::channel();
         self.admin.send(Admin::Lift(which, reply)).await.expect("a running network");
         lifted.await.expect("an answer")
+    }
+
+    /// Has the owner refuse somebody; tells how many are meant.
+    pub(crate) async fn refuse(&self, who: Who) -> usize {
+        let (reply, refused) = oneshot::channel();
+        let request = Admin::Ban { who, seconds: 3_600, reason: "wanted".into(), reply };
+        self.admin.send(request).await.expect("a running network");
+        refused.await.expect("an answer")
+    }
+
+    /// Has the owner name a peer.
+    pub(crate) async fn name(&self, address: &str) -> Result<(), String> {
+        let (reply, taken) = oneshot::channel();
+        let request = Admin::Connect { address: address.to_owned(), reply };
+        self.admin.send(request).await.expect("a running network");
+        taken.await.expect("an answer")
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {

@@ -205,6 +205,15 @@ impl ShareChain {
         self.desk.ranking(&self.params, &self.tree, payout_block)
     }
 
+    /// The scores that the coinbase of a share on the tip would be shared out by, in the Bitcoin block at this height; none
+    /// when the payout block has been pruned.
+    pub fn ranking_due_next(&mut self, bitcoin_height: BitcoinHeight) -> Option<Ranking> {
+        let parent = self.tree.tip();
+        let base = self.base_of(parent).unwrap_or(parent);
+        let payout_block = self.payout_block(base, bitcoin_height)?;
+        self.desk.ranking(&self.params, &self.tree, payout_block)
+    }
+
     /// Whom the coinbase of a share pays, whose base is in memory; none when it or its payout block has been pruned.
     pub fn payouts_of(&mut self, share: &Share) -> Option<Payouts> {
         let commitment = &share.commitment;

@@ -80,6 +80,13 @@ impl ShareChain {
         Self { upgrades, ..self }
     }
 
+    /// The version that shares on the tip must have, and the signal bits that jobs on it set.
+    pub fn rules_at_tip(&mut self) -> (u32, u32) {
+        let parent = self.tree.tip();
+        let base = self.base_of(parent).unwrap_or(parent);
+        self.version_and_signals(base)
+    }
+
     /// The version that shares on this base must have, and the bits that jobs set: those of known rules that are not in
     /// force there.
     pub(super) fn version_and_signals(&mut self, base: Place) -> (u32, u32) {

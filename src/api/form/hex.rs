@@ -4,8 +4,59 @@ use bitcoin::CompactTarget;
 use bitcoin::hex::{DisplayHex, FromHex};
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+/// Hashes and ids, in the document of the interface.
+pub(super) enum Hash {}
+
+/// Bytes of any length, there.
+pub(super) enum Hex {}
+
+fn text_like(pattern: &str, says: &str) -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    text.pattern(Some(pattern)).description(Some(says)).into()
+}
+
+impl PartialSchema for Hash {
+    fn schema() -> RefOr<Schema> {
+        text_like("^[0-9a-f]{64}$", "A hash or id, its bytes reversed as Bitcoin shows them")
+    }
+}
+
+impl ToSchema for Hash {}
+
+impl PartialSchema for Hex {
+    fn schema() -> RefOr<Schema> {
+        text_like("^([0-9a-f]{2})*$", "Bytes, in the order in which they are hashed")
+    }
+}
+
+impl ToSchema for Hex {}
+
+impl PartialSchema for AnyBytes {
+    fn schema() -> RefOr<Schema> {
+        Hex::schema()
+    }
+}
+
+impl ToSchema for AnyBytes {
+    fn name() -> Cow<'static, str> {
+        Hex::name()
+    }
+}
+
+impl PartialSchema for Bits {
+    fn schema() -> RefOr<Schema> {
+        text_like("^[0-9a-f]{8}$", "A compact target as Bitcoin shows it, most significant digit first")
+    }
+}
+
+impl ToSchema for Bits {}
 
 /// Bytes of a fixed length, in the order in which they are hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

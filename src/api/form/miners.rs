@@ -2,24 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use utoipa::ToSchema;
 
 /// Where miners connect, and who they are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MinersForm {
     /// Whether they are let in: the node is level with its peers, and some bitcoind answers.
     pub serving: bool,
     /// Connections of Stratum v1, channels of Stratum V2, and workers of `getwork` and `getblocktemplate`.
     pub count: u64,
     /// Where Stratum v1 listens.
+    #[schema(value_type = Vec<String>)]
     pub stratum: Vec<SocketAddr>,
     /// Where Stratum v1 listens over TLS.
+    #[schema(value_type = Vec<String>)]
     pub stratum_tls: Vec<SocketAddr>,
     /// The SHA-256 fingerprint of the certificate that is shown there.
     pub fingerprint: Option<String>,
     /// Where Stratum V2 listens.
+    #[schema(value_type = Vec<String>)]
     pub stratum_v2: Vec<SocketAddr>,
     /// Where `getwork` and `getblocktemplate` are served.
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     pub legacy: Vec<SocketAddr>,
     /// The public key that miners know this node by in Stratum V2, as they take it.
     pub authority: Option<String>,
@@ -33,7 +38,7 @@ pub struct MinersForm {
 }
 
 /// One miner: a connection of Stratum v1, a channel of Stratum V2, or a worker of `getwork` and `getblocktemplate`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkerForm {
     /// The user name that it gave first; empty until it has.
     pub name: String,
@@ -42,6 +47,7 @@ pub struct WorkerForm {
     /// Name and version of its program, as it says.
     pub user_agent: String,
     /// Where it connects from.
+    #[schema(value_type = String)]
     pub remote: SocketAddr,
     /// What it speaks: `stratum`, `stratum_tls`, `stratum_v2` or `legacy`, as the lists of ports are called here.
     pub protocol: String,
@@ -66,7 +72,7 @@ pub struct WorkerForm {
 }
 
 /// Submits that were refused, by why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedForm {
     /// For a Bitcoin block that is long past.
     pub stale: u64,
@@ -83,7 +89,7 @@ pub struct RefusedForm {
 }
 
 /// The operator's fee.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FeeForm {
     /// Ten thousandths of the work of all hardware that is not the operator's.
     pub per_10_000: u16,

@@ -2,18 +2,31 @@
 //!
 //! They are a promise to other programs, so they are apart from the types that the node works with.
 
+mod account;
+mod event;
+mod found;
+mod health;
 mod hex;
 mod miners;
 mod network;
 mod params;
 mod share;
+mod signals;
 mod view;
 
+pub use account::{AccountForm, CreditForm, ExpectedForm, PaidForm, PaymentForm, PoolForm, RecentForm};
+pub use event::EventForm;
+pub use found::{FoundBlockForm, FoundForm};
+pub use health::{HealthForm, HealthItem, Level};
 pub use hex::{AnyBytes, Bits, Bytes, Text};
 pub use miners::{FeeForm, MinersForm, RefusedForm, WorkerForm};
-pub use network::{BanForm, BansForm, LiftForm, LiftedForm, PeerForm, PeersForm};
+pub use network::{
+    BanForm, BanRequestForm, BannedForm, BansForm, ConnectForm, ConnectingForm, LiftForm, LiftedForm,
+    PeerForm, PeersForm, StoppingForm,
+};
 pub use params::{FirstBlockForm, ParamsForm, ParamsFormError};
 pub use share::{BlockForm, CommitmentForm, FormError, HeaderForm, LinkForm, ShareForm};
+pub use signals::{SignalForm, SignalsForm};
 pub use view::{
     BitcoinForm, BlockLine, BlocksForm, ErrorForm, OutputForm, OutputKind, OwnerForm, PartForm, PayoutsForm,
     PlaceForm, ShownForm, TipForm, WindowForm, blocks_of,

@@ -3,9 +3,10 @@
 use crate::peers::status::{BanStatus, NetworkStatus, PeerStatus};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use utoipa::ToSchema;
 
 /// This node's place in the network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PeersForm {
     /// This node's identity.
     pub id: String,
@@ -18,7 +19,7 @@ pub struct PeersForm {
 }
 
 /// A connected peer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PeerForm {
     /// Its identity.
     pub id: String,
@@ -33,18 +34,19 @@ pub struct PeerForm {
 }
 
 /// Refused peers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BansForm {
     /// The first to end first.
     pub bans: Vec<BanForm>,
 }
 
 /// A refused peer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BanForm {
     /// Its identity.
     pub id: String,
     /// Its address, if that is refused too.
+    #[schema(value_type = Option<String>)]
     pub ip: Option<IpAddr>,
     /// Until when, in seconds since 1970.
     pub until: u64,
@@ -53,7 +55,7 @@ pub struct BanForm {
 }
 
 /// Which bans to lift.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LiftForm {
     /// `all`, an address, or an identity.
@@ -61,10 +63,55 @@ pub struct LiftForm {
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LiftedForm {
     /// How many bans were lifted.
     pub lifted: u64,
+}
+
+/// Whom to refuse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BanRequestForm {
+    /// An identity, or an address: then everybody who is connected from there.
+    pub who: String,
+    /// For how many seconds; a day where none is given.
+    #[serde(default)]
+    pub seconds: Option<u64>,
+    /// Why, for the list.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BannedForm {
+    /// How many peers are refused.
+    pub banned: u64,
+    /// For how many seconds.
+    pub seconds: u64,
+}
+
+/// Whom to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectForm {
+    /// `HOST:PORT`, `PEERID@HOST:PORT` or a multiaddress.
+    pub address: String,
+}
+
+/// What became of it: it is tried again and again for as long as the node runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConnectingForm {
+    /// The address.
+    pub connecting: String,
+}
+
+/// The node stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoppingForm {
+    /// True.
+    pub stopping: bool,
 }
 
 impl From<&NetworkStatus> for PeersForm {

@@ -1,6 +1,6 @@
 //! Shares and share blocks in JSON, with every field that their canonical encoding has, and back.
 
-use super::hex::{AnyBytes, Bits, Bytes, Text};
+use super::hex::{AnyBytes, Bits, Bytes, Hash, Hex, Text};
 use bitcoin::BlockHash;
 use bitcoin::block::Version;
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,10 @@ use sharechain::params::ChainId;
 use sharechain::share::{CoinbaseLink, Commitment, Share, ShareBlock, ShareHeader, ShareId, Tag};
 use sharechain::units::{BitcoinHeight, Height, UnixTime};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// A share block: the height first, since it is what a reader looks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BlockForm {
     /// Height in the share chain.
@@ -25,16 +26,19 @@ pub struct BlockForm {
 
 /// A share. Hashes of blocks and shares have the byte order that Bitcoin shows, all other bytes the order in which
 /// they are hashed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShareForm {
     /// The id: the hash of the Bitcoin header.
+    #[schema(value_type = Hash)]
     pub id: Text<ShareId>,
     /// The Bitcoin header without its merkle root.
     pub header: HeaderForm,
     /// Extranonce.
+    #[schema(value_type = Hex)]
     pub extranonce: Bytes<12>,
     /// Merkle branch of the coinbase, from the bottom.
+    #[schema(value_type = Vec<Hex>)]
     pub branch: Vec<Bytes<32>>,
     /// The coinbase before the commitment hash.
     pub link: LinkForm,
@@ -43,12 +47,13 @@ pub struct ShareForm {
 }
 
 /// A Bitcoin header without its merkle root.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderForm {
     /// Block version.
     pub version: i32,
     /// The Bitcoin block built on.
+    #[schema(value_type = Hash)]
     pub prev_block: Text<BlockHash>,
     /// Header time, seconds since 1970.
     pub time: u32,
@@ -59,10 +64,11 @@ pub struct HeaderForm {
 }
 
 /// A coinbase link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkForm {
     /// SHA-256 state after the prefix's whole blocks.
+    #[schema(value_type = Hex)]
     pub midstate: Bytes<32>,
     /// Length of the whole prefix in bytes.
     pub prefix_len: u16,
@@ -71,7 +77,7 @@ pub struct LinkForm {
 }
 
 /// A commitment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommitmentForm {
     /// Version of the rules.
@@ -85,10 +91,13 @@ pub struct CommitmentForm {
     /// What follows the height in the coinbase's scriptSig, the push opcode included.
     pub tag: AnyBytes,
     /// The hash in the witness commitment output.
+    #[schema(value_type = Hex)]
     pub witness_commitment: Bytes<32>,
     /// The share block mined on, or the chain id.
+    #[schema(value_type = Hash)]
     pub parent: Text<ShareId>,
     /// The base, or the chain id.
+    #[schema(value_type = Hash)]
     pub base: Text<ShareId>,
     /// The parent's height and 1.
     pub height: u32,
@@ -103,6 +112,7 @@ pub struct CommitmentForm {
     /// Payout class.
     pub class: u16,
     /// Hash of the ordered list of included ids.
+    #[schema(value_type = Hex)]
     pub includes: Bytes<32>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Scores and parts are approximate numbers for people here; whoever must have them exactly reads an export.
 
-use super::hex::{AnyBytes, Bits, Text};
+use super::hex::{AnyBytes, Bits, Hash, Text};
 use super::share::ShareForm;
 use bitcoin::{BlockHash, Txid};
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,13 @@ use sharechain::owner::Owner;
 use sharechain::params::Network;
 use sharechain::share::ShareId;
 use sharechain::units::Score;
+use utoipa::ToSchema;
 
 /// The state of the chain.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TipForm {
     /// Identity of the chain.
+    #[schema(value_type = Hash)]
     pub chain_id: Text<ShareId>,
     /// Its name.
     pub name: String,
@@ -35,7 +37,7 @@ pub struct TipForm {
 }
 
 /// Size of a reward window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WindowForm {
     /// Score in it, in expected Bitcoin blocks.
     pub score: f64,
@@ -44,22 +46,25 @@ pub struct WindowForm {
 }
 
 /// A place in the Bitcoin chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BitcoinForm {
     /// Height.
     pub height: u32,
     /// Hash.
+    #[schema(value_type = Hash)]
     pub hash: Text<BlockHash>,
 }
 
 /// A share block in a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BlockLine {
     /// Height in the share chain.
     pub height: u32,
     /// Id.
+    #[schema(value_type = Hash)]
     pub id: Text<ShareId>,
     /// Its parent, or the chain id.
+    #[schema(value_type = Hash)]
     pub parent: Text<ShareId>,
     /// When its job was made, seconds since 1970.
     pub time: u32,
@@ -74,18 +79,19 @@ pub struct BlockLine {
     /// Height of the Bitcoin block that it would be.
     pub bitcoin_height: u32,
     /// The Bitcoin block that it builds on.
+    #[schema(value_type = Hash)]
     pub prev_block: Text<BlockHash>,
 }
 
 /// Blocks of the active branch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BlocksForm {
     /// Lowest first.
     pub blocks: Vec<BlockLine>,
 }
 
 /// An owner, as people and as programs name one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OwnerForm {
     /// Address on the chain's network.
     pub address: String,
@@ -104,7 +110,7 @@ impl OwnerForm {
 }
 
 /// A share and its place in the chain.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ShownForm {
     /// Where it stands.
     pub place: PlaceForm,
@@ -113,11 +119,12 @@ pub struct ShownForm {
     /// The whole share.
     pub share: ShareForm,
     /// The ids that it lists, in order, if it is a share block.
+    #[schema(value_type = Vec<Hash>)]
     pub listed: Vec<Text<ShareId>>,
 }
 
 /// Where a share stands in the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum PlaceForm {
     /// It is a share block.
@@ -132,6 +139,7 @@ pub enum PlaceForm {
         /// The listing block's height.
         height: u32,
         /// The listing block.
+        #[schema(value_type = Hash)]
         by: Text<ShareId>,
         /// Whether that block is on the active branch.
         active: bool,
@@ -141,13 +149,15 @@ pub enum PlaceForm {
 }
 
 /// What a coinbase pays.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PayoutsForm {
     /// The share whose coinbase it is; none where it is the next Bitcoin block's, not found yet.
+    #[schema(value_type = Option<Hash>)]
     pub share: Option<Text<ShareId>>,
     /// Height of the Bitcoin block.
     pub bitcoin_height: u32,
     /// The Bitcoin block before it.
+    #[schema(value_type = Hash)]
     pub prev_block: Text<BlockHash>,
     /// Payout class.
     pub class: u16,
@@ -158,15 +168,18 @@ pub struct PayoutsForm {
     /// Satoshis of the finder's bonus; where no share is known and the window is empty, all.
     pub bonus: u64,
     /// The coinbase's txid, where its share is known.
+    #[schema(value_type = Option<Hash>)]
     pub txid: Option<Text<Txid>>,
     /// The outputs in their order in the coinbase; where no share is known, the payouts alone.
     pub outputs: Vec<OutputForm>,
-    /// The owners in the reward window, largest score first.
+    /// How many owners are in the reward window.
+    pub owners_total: u64,
+    /// A page of them, largest score first: for a share those of the window that pays it, else those of the tip's.
     pub owners: Vec<PartForm>,
 }
 
 /// An output of a coinbase.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OutputForm {
     /// What it is for.
     pub kind: OutputKind,
@@ -180,7 +193,7 @@ pub struct OutputForm {
 }
 
 /// What an output of a coinbase is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputKind {
     /// Pays for work in the reward window.
@@ -194,7 +207,7 @@ pub enum OutputKind {
 }
 
 /// An owner's part of the reward window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PartForm {
     /// The owner.
     pub owner: OwnerForm,
@@ -210,7 +223,7 @@ pub fn blocks_of(score: Score) -> f64 {
 }
 
 /// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorForm {
     /// For people.
     pub error: String,

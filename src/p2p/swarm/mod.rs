@@ -16,8 +16,11 @@ use super::questions::{Incoming, Outgoing};
 use super::quiet::Quiet;
 use super::{Settings, StartError, address, ask, behaviour, clock};
 use crate::disk;
-use crate::peers::link::{Command, Event, MAX_ANSWER, MAX_GOSSIP, MAX_QUESTION, NoAnswer, Peer, Verdict};
-use crate::peers::status::{Admin, NetworkStatus, PeerStatus};
+use crate::metrics::Metrics;
+use crate::peers::link::{
+    Command, Event, MAX_ANSWER, MAX_GOSSIP, MAX_QUESTION, NoAnswer, Peer, Topic, Verdict,
+};
+use crate::peers::status::{Admin, NetworkStatus, PeerStatus, Who};
 use dial::{Dialing, Lookup};
 use futures::StreamExt;
 use libp2p::gossipsub::MessageAcceptance;
@@ -62,6 +65,7 @@ pub(super) struct Parts {
     pub(super) outbound: usize,
     pub(super) nat: bool,
     pub(super) listens: bool,
+    pub(super) metrics: Metrics,
 }
 
 /// The task.
@@ -93,6 +97,7 @@ pub(super) struct Runner {
     /// Listeners that were asked for.
     listening: usize,
     random: u64,
+    metrics: Metrics,
 }
 
 impl Runner {
@@ -129,6 +134,7 @@ impl Runner {
             started: Instant::now(),
             listening: 0,
             random: word(random),
+            metrics: parts.metrics,
         })
     }
 
@@ -247,7 +253,12 @@ impl Runner {
             Command::Verdict { message, verdict } => {
                 if let Some(waiting) = self.verdicts.take(message) {
                     let acceptance = match verdict {
-                        Verdict::Accept => MessageAcceptance::Accept,
+                        Verdict::Accept => {
+                            if waiting.topic != Topic::Solution {
+                                self.metrics.share_to_relay.observe(waiting.since.elapsed());
+                            }
+                            MessageAcceptance::Accept
+                        }
                         Verdict::Ignore => MessageAcceptance::Ignore,
                         Verdict::Reject => MessageAcceptance::Reject,
                     };
@@ -327,6 +338,31 @@ impl Runner {
                 self.tell_status();
                 // Whoever asked may have gone.
                 let _ = reply.send(lifted);
+            }
+            Admin::Ban { who, seconds, reason, reply } => {
+                let peers = self.meant_by(&who);
+                for (peer, ip) in &peers {
+                    self.ban(*peer, *ip, seconds, &reason);
+                }
+                self.tell_status();
+                let _ = reply.send(peers.len());
+            }
+            Admin::Connect { address, reply } => {
+                let added = self.configured.add(&address);
+                info!(address, taken = added.is_ok(), "asked to connect");
+                let _ = reply.send(added);
+            }
+        }
+    }
+
+    /// The peers that the owner means.
+    fn meant_by(&self, who: &Who) -> Vec<(PeerId, Option<IpAddr>)> {
+        let ip_of = |peer: &PeerId| self.connected.get(peer)?.connections.first()?.ip;
+        match who {
+            Who::Id(id) => id.parse().map_or(Vec::new(), |peer| vec![(peer, ip_of(&peer))]),
+            Who::Ip(ip) => {
+                let here = self.connected.iter().map(|(peer, _)| *peer);
+                here.map(|peer| (peer, ip_of(&peer))).filter(|(_, at)| at.as_ref() == Some(ip)).collect()
             }
         }
     }

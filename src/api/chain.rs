@@ -1,0 +1,188 @@
+//! The part of the interface that is about the chain: what is asked of it, and by how many at once.
+
+use super::export::Exporter;
+use super::form::PayoutsForm;
+use super::read::account::{CreditsPage, MAX_CREDITS};
+use super::read::found::MAX_FOUND_PAGE;
+use super::read::{self, MAX_OWNERS, OwnersPage};
+use super::reply::{Asked, fault, outcome, refuse};
+use super::routes::Shared;
+use super::source::{ChainSource, ReadError, ask};
+use crate::address::parse_owner;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Path};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use sharechain::share::ShareId;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+/// Pieces of an export (eight blocks each) that wait for a slow client.
+const EXPORT_PIECES: usize = 4;
+
+/// The chain, with leave to ask it one question.
+pub(super) struct Chain {
+    pub(super) source: Arc<dyn ChainSource>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl FromRequestParts<Shared> for Chain {
+    type Rejection = Response;
+
+    async fn from_request_parts(_: &mut Parts, shared: &Shared) -> Result<Self, Response> {
+        let Some(source) = shared.source.clone() else {
+            return Err(fault(
+                StatusCode::NOT_FOUND,
+                "this node mines solo: there is no share chain, and a Bitcoin block pays its finder alone",
+            ));
+        };
+        let busy = "too many questions at once; ask again in a moment";
+        match shared.questions.clone().try_acquire_owned() {
+            Ok(permit) => Ok(Self { source, permit }),
+            Err(_) => Err(fault(StatusCode::SERVICE_UNAVAILABLE, busy)),
+        }
+    }
+}
+
+impl Chain {
+    fn source(&self) -> &dyn ChainSource {
+        self.source.as_ref()
+    }
+}
+
+fn answer(answer: Result<impl Serialize, ReadError>) -> Response {
+    outcome(answer)
+}
+
+pub(super) async fn tip(chain: Chain) -> Response {
+    answer(read::tip(chain.source()).await)
+}
+
+#[derive(Deserialize)]
+pub(super) struct BlocksQuery {
+    from: Option<u32>,
+    #[serde(default = "few")]
+    count: u32,
+}
+
+const fn few() -> u32 {
+    20
+}
+
+pub(super) async fn blocks(chain: Chain, Asked(query): Asked<BlocksQuery>) -> Response {
+    answer(read::blocks(chain.source(), query.from, query.count).await)
+}
+
+pub(super) async fn share(Path(id): Path<String>, chain: Chain) -> Response {
+    match id.parse::<ShareId>() {
+        Ok(id) => answer(read::show(chain.source(), id).await),
+        Err(error) => fault(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct PayoutsQuery {
+    share: Option<String>,
+    class: Option<u16>,
+    #[serde(default)]
+    from: usize,
+    count: Option<usize>,
+}
+
+pub(super) async fn payouts(chain: Chain, Asked(query): Asked<PayoutsQuery>) -> Response {
+    let page = OwnersPage { from: query.from, count: query.count.unwrap_or(MAX_OWNERS) };
+    let payouts: Result<PayoutsForm, ReadError> = match query.share.map(|id| id.parse::<ShareId>()) {
+        Some(Ok(id)) => read::payouts_of_share(chain.source(), id, page).await,
+        Some(Err(error)) => return fault(StatusCode::BAD_REQUEST, &error.to_string()),
+        None => read::payouts_now(chain.source(), query.class, page).await,
+    };
+    answer(payouts)
+}
+
+pub(super) async fn pool(shared: Shared, chain: Chain) -> Response {
+    answer(read::account::pool(chain.source(), shared.next_value()).await)
+}
+
+#[derive(Deserialize)]
+pub(super) struct PageQuery {
+    before: Option<u32>,
+    count: Option<u32>,
+}
+
+pub(super) async fn owner(
+    shared: Shared,
+    Path(address): Path<String>,
+    chain: Chain,
+    Asked(query): Asked<PageQuery>,
+) -> Response {
+    let network = match ask(chain.source(), |reader| Ok(reader.chain.params().network)).await {
+        Ok(network) => network,
+        Err(error) => return refuse(&error),
+    };
+    let owner = match parse_owner(&address, network) {
+        Ok(owner) => owner,
+        Err(error) => return fault(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let page = CreditsPage { before: query.before, count: query.count.unwrap_or(MAX_CREDITS / 10) };
+    let mut found = shared.found.lock().await;
+    answer(read::account::account(chain.source(), &mut found, owner, shared.next_value(), page).await)
+}
+
+pub(super) async fn bitcoin_blocks(shared: Shared, chain: Chain, Asked(query): Asked<PageQuery>) -> Response {
+    let mut found = shared.found.lock().await;
+    if let Err(error) = found.catch_up(chain.source()).await {
+        return refuse(&error);
+    }
+    let count = query.count.unwrap_or(MAX_FOUND_PAGE);
+    answer(found.page(chain.source(), query.before, count).await)
+}
+
+pub(super) async fn signals(shared: Shared, chain: Chain) -> Response {
+    let mut signals = shared.signals.lock().await;
+    answer(signals.read(chain.source()).await)
+}
+
+pub(super) async fn export(chain: Chain) -> Response {
+    let Chain { source, permit } = chain;
+    let mut exporter = match Exporter::start(source).await {
+        Ok(exporter) => exporter,
+        Err(error) => return refuse(&error),
+    };
+    let (sender, lines) = mpsc::channel(EXPORT_PIECES);
+    tokio::spawn(async move {
+        let _permit = permit;
+        loop {
+            let piece = match exporter.next_text().await {
+                Ok(Some(lines)) => Ok(Bytes::from(lines)),
+                Ok(None) => return,
+                // Breaks the answer off, so that nobody takes half an export for a whole one.
+                Err(error) => Err(error),
+            };
+            let failed = piece.is_err();
+            if sender.send(piece).await.is_err() || failed {
+                return;
+            }
+        }
+    });
+    ([(CONTENT_TYPE, "application/x-ndjson")], Body::new(Pieces(lines))).into_response()
+}
+
+/// A body that is sent while it is made.
+struct Pieces(mpsc::Receiver<Result<Bytes, ReadError>>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = ReadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, ReadError>>> {
+        self.0.poll_recv(context).map(|line| line.map(|line| line.map(hyper::body::Frame::data)))
+    }
+}

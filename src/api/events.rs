@@ -1,0 +1,121 @@
+//! What happens, told to whoever listens: a bounded stream that waits for nobody, and the alarms of late.
+
+use super::form::EventForm;
+use super::health::Alarm;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::broadcast;
+
+/// Events that a listener may be behind before it misses some.
+const MAX_BEHIND: usize = 1_024;
+/// Alarms that are remembered: the newest.
+const MAX_ALARMS: usize = 64;
+
+/// An event with its number, which counts up from 1 in each run of the node.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The number.
+    pub number: u64,
+    /// The event.
+    pub event: EventForm,
+}
+
+/// Where events are told. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Events(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    sender: broadcast::Sender<Arc<Told>>,
+    number: AtomicU64,
+    alarms: Mutex<VecDeque<Alarm>>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        let sender = broadcast::Sender::new(MAX_BEHIND);
+        Self(Arc::new(Shared { sender, number: AtomicU64::new(0), alarms: Mutex::default() }))
+    }
+}
+
+impl Events {
+    /// Tells all who listen. To be called by one task only, or numbers and order may differ.
+    pub fn tell(&self, event: EventForm) {
+        let number = self.0.number.fetch_add(1, Ordering::Relaxed) + 1;
+        // An error means that nobody listens.
+        let _ = self.0.sender.send(Arc::new(Told { number, event }));
+    }
+
+    /// Whether anybody listens.
+    pub fn is_heard(&self) -> bool {
+        self.0.sender.receiver_count() > 0
+    }
+
+    /// Counts events that could not be told.
+    pub fn skip(&self, events: u64) {
+        self.0.number.fetch_add(events, Ordering::Relaxed);
+        self.tell(EventForm::Missed { events });
+    }
+
+    /// Remembers an alarm and tells of it.
+    pub fn alarm(&self, alarm: Alarm) {
+        self.tell(EventForm::Alarm {
+            time: alarm.time,
+            id: alarm.id.to_owned(),
+            says: alarm.says.clone(),
+            cure: alarm.cure.to_owned(),
+        });
+        let mut alarms = self.alarms_kept();
+        if alarms.len() >= MAX_ALARMS {
+            alarms.pop_front();
+        }
+        alarms.push_back(alarm);
+    }
+
+    /// The alarms of late, oldest first.
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.alarms_kept().iter().cloned().collect()
+    }
+
+    /// The number of the newest event, and what comes after it.
+    pub fn listen(&self) -> (u64, broadcast::Receiver<Arc<Told>>) {
+        // What is told between these two lines is in both: better than in none.
+        let receiver = self.0.sender.subscribe();
+        (self.0.number.load(Ordering::Relaxed), receiver)
+    }
+
+    fn alarms_kept(&self) -> std::sync::MutexGuard<'_, VecDeque<Alarm>> {
+        self.0.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::broadcast::error::TryRecvError;
+
+    #[test]
+    fn a_slow_listener_learns_how_many_it_missed() {
+        let events = Events::default();
+        assert!(!events.is_heard());
+        events.tell(EventForm::Missed { events: 0 });
+        let (number, mut slow) = events.listen();
+        assert_eq!(number, 1);
+        for _ in 0..MAX_BEHIND + 7 {
+            events.tell(EventForm::Missed { events: 0 });
+        }
+        assert!(matches!(slow.try_recv(), Err(TryRecvError::Lagged(7))));
+        assert_eq!(slow.try_recv().expect("the next").number, 9);
+    }
+
+    #[test]
+    fn alarms_are_kept_up_to_a_bound() {
+        let events = Events::default();
+        for time in 0..100 {
+            events.alarm(Alarm { time, id: "x", says: String::new(), cure: "" });
+        }
+        let alarms = events.alarms();
+        assert_eq!((alarms.len(), alarms[0].time, alarms[63].time), (MAX_ALARMS, 36, 99));
+    }
+}

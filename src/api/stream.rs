@@ -1,0 +1,95 @@
+//! Events as they happen, in the form that browsers know (server-sent events).
+
+use super::events::Told;
+use super::form::EventForm;
+use super::reply::fault;
+use super::routes::Shared;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::Stream;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// How long a stream lasts; a browser connects again by itself, and says what it saw last.
+const STREAM_TIME: Duration = Duration::from_secs(540);
+/// How often something is sent when nothing happens.
+const STILL_HERE: Duration = Duration::from_secs(15);
+/// What a browser says of the last event that it saw.
+const LAST_EVENT: &str = "last-event-id";
+
+pub(super) async fn events(shared: Shared, headers: HeaderMap) -> Response {
+    let Some(node) = &shared.ports.node else {
+        return fault(StatusCode::NOT_FOUND, "nothing happens here");
+    };
+    let Ok(permit) = shared.streams.clone().try_acquire_owned() else {
+        return fault(StatusCode::SERVICE_UNAVAILABLE, "too many listen to events already");
+    };
+    let (newest, events) = node.events.listen();
+    let last = headers.get(LAST_EVENT).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    // A higher number is of an earlier run of the node: how much was missed of that nobody knows.
+    let missed = last.map_or(0, |last| newest.saturating_sub(last));
+    let listener = Listener {
+        events,
+        number: newest,
+        missed,
+        end: Instant::now() + STREAM_TIME,
+        stop: shared.stop.clone(),
+        _permit: permit,
+    };
+    Sse::new(listener.stream()).keep_alive(KeepAlive::new().interval(STILL_HERE)).into_response()
+}
+
+struct Listener {
+    events: broadcast::Receiver<Arc<Told>>,
+    /// Of the newest event that it was told, or missed.
+    number: u64,
+    /// How many it is to be told that it missed.
+    missed: u64,
+    end: Instant,
+    stop: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Listener {
+    fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        futures::stream::unfold(self, |mut listener| async move {
+            let told = listener.next().await?;
+            Some((Ok(event_of(&told)), listener))
+        })
+    }
+
+    /// The next event; none at the end.
+    async fn next(&mut self) -> Option<Told> {
+        loop {
+            if self.missed > 0 {
+                let events = std::mem::take(&mut self.missed);
+                return Some(Told { number: self.number, event: EventForm::Missed { events } });
+            }
+            let next = self.stop.run_until_cancelled(timeout_at(self.end, self.events.recv())).await;
+            match next?.ok()? {
+                // It came between listening and counting.
+                Ok(told) if told.number <= self.number => {}
+                Ok(told) => {
+                    self.number = told.number;
+                    return Some(Told::clone(&told));
+                }
+                Err(RecvError::Lagged(missed)) => {
+                    self.number += missed;
+                    self.missed = missed;
+                }
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+fn event_of(told: &Told) -> Event {
+    let data = serde_json::to_string(&told.event).expect("an event holds nothing that JSON cannot say");
+    Event::default().id(told.number.to_string()).event(told.event.name()).data(data)
+}

@@ -1,0 +1,143 @@
+//! What the interface tells of the node itself: its health, and what happens.
+
+use super::network::{served, served_on};
+use super::raw::{ask, body, status};
+use crate::support::rig::Rig;
+use commonwork::api::form::{EventForm, Level};
+use commonwork::api::health::{BitcoindFacts, Facts};
+use std::net::SocketAddr;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn health_is_told_in_words() {
+    let mut rig = Rig::new();
+    rig.block(1);
+    let served = served_on(rig).await;
+    let (client, facts) = (&served.client, &served.facts);
+    *facts.lock().expect("whole") = Facts {
+        serving: true,
+        miners: 1,
+        bitcoinds: vec![BitcoindFacts {
+            name: "one".into(),
+            template_height: None,
+            error: Some("it is away".into()),
+        }],
+        disk_free_bytes: Some(1),
+        ..Facts::default()
+    };
+    let health = client.health().await.expect("an answer");
+    assert!(!health.healthy);
+    let told: Vec<_> = health.items.iter().map(|item| (item.level, item.id.as_str())).collect();
+    // The made-up chain's newest block is years old.
+    let wanted = [
+        (Level::Alarm, "disk-full"),
+        (Level::Warning, "bitcoind-failing"),
+        (Level::Warning, "no-share-blocks"),
+        (Level::Notice, "offline"),
+    ];
+    assert_eq!(told, wanted);
+    assert_eq!(health.items[1].says, "it is away");
+}
+
+/// A listener to events.
+struct Stream(BufReader<TcpStream>);
+
+impl Stream {
+    async fn open(address: SocketAddr, headers: &str) -> Self {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        let request = format!("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut stream = Self(BufReader::new(stream));
+        assert!(stream.line().await.starts_with("HTTP/1.1 200"));
+        while !stream.line().await.is_empty() {}
+        stream
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).await.expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    /// The next event with its number.
+    async fn next(&mut self) -> (u64, EventForm) {
+        let (mut number, mut name) = (0, String::new());
+        loop {
+            let line = self.line().await;
+            if let Some(id) = line.strip_prefix("id: ") {
+                number = id.parse().expect("a number");
+            } else if let Some(event) = line.strip_prefix("event: ") {
+                name = event.to_owned();
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                let event: EventForm = serde_json::from_str(data).expect("an event");
+                assert_eq!(event.name(), name);
+                return (number, event);
+            }
+        }
+    }
+}
+
+fn reorganised(depth: u32) -> EventForm {
+    let from = commonwork::api::form::Text(sharechain::share::ShareId([7; 32]));
+    EventForm::Reorganised { from, depth }
+}
+
+#[tokio::test]
+async fn events_are_told_and_a_slow_listener_learns_how_many_it_missed() {
+    let served = served().await;
+    let (client, events) = (&served.client, &served.events);
+    let mut stream = Stream::open(client.address(), "").await;
+    events.tell(reorganised(1));
+    assert_eq!(stream.next().await, (1, reorganised(1)));
+    // All at once, so that the server cannot follow.
+    const MANY: u64 = 5_000;
+    (2..=MANY).for_each(|depth| events.tell(reorganised(u32::try_from(depth).expect("small"))));
+    let (mut last, mut missed) = (1, 0);
+    while last < MANY {
+        match stream.next().await {
+            (_, EventForm::Missed { events }) => {
+                missed += events;
+                last += events;
+            }
+            (number, event) => {
+                assert_eq!((number, event), (last + 1, reorganised(u32::try_from(last + 1).expect("small"))));
+                last = number;
+            }
+        }
+    }
+    assert!(missed > 0);
+    // Whoever comes back says what it saw last.
+    let mut again = Stream::open(client.address(), "Last-Event-ID: 4990\r\n").await;
+    assert_eq!(again.next().await.1, EventForm::Missed { events: 10 });
+    events.tell(reorganised(9));
+    assert_eq!(again.next().await, (MANY + 1, reorganised(9)));
+}
+
+#[tokio::test]
+async fn listeners_cannot_take_all_places() {
+    let served = served().await;
+    let client = &served.client;
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        streams.push(Stream::open(client.address(), "").await);
+    }
+    let answer = ask(client.address(), "GET /v1/events", &[]).await;
+    assert_eq!(status(&answer), Some(503), "{answer}");
+    assert!(body(&answer).contains("too many listen"), "{answer}");
+    client.tip().await.expect("others are answered");
+    drop(streams.pop());
+    // The server notices a moment later.
+    while status(&ask_head(client.address()).await) != Some(200) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The first line of the answer to a listener.
+async fn ask_head(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    stream.write_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await.expect("a line");
+    line
+}
