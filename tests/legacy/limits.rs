@@ -197,7 +197,8 @@ async fn a_block_is_judged_before_its_end_has_come() {
 
 #[tokio::test]
 async fn bodies_that_do_not_come_keep_nobody_waiting() {
-    let running = Setup::default().start();
+    let limits = Limits { body: Duration::from_secs(3_600), ..Limits::default() };
+    let running = Setup { limits, ..Setup::default() }.start();
     running.publish(JobMaker { branch_len: 0, ..easy(1) });
     let client = rig(&running);
     let mut silent = Vec::new();
