@@ -1,32 +1,34 @@
-//! One miner's connection: bytes to lines, a session's output to bytes, found work to where it belongs.
+//! One connection, whatever is spoken on it: bytes in and out, jobs in, found work to where it belongs.
 //!
-//! Everything held for a miner is bounded: unread lines, unwritten answers, and work that the node has no room for.
-//! At each bound the connection stops reading, so that the miner's own system holds the rest.
+//! What is said is a [`Talk`]'s concern, without a socket; the socket, the time limits and the end are here. Everything
+//! held for a miner is bounded: what it said, what it is to be told, and work that the node has no room for. At each bound
+//! the connection stops reading, so that the miner's own system holds the rest.
 
+use super::feeds::Feeds;
+use super::gate::Guest;
 use super::harvest::Harvest;
-use super::lines::{LineBuffer, TooLong};
 use super::pipe::{Pipe, Ready};
-use super::proxy::{Beginning, look};
-use super::server::{Limits, Server, now};
-use super::session::{Close, Event, Session};
-use super::tls::Tls;
-use crate::work::job::{Candidate, Job};
+use super::server::{House, Limits, now};
+use super::session::Now;
+use super::submit::Found;
+use crate::work::job::Job;
+use crate::work::series::SeriesKey;
 use crate::work::source::WorkSource;
-use std::fmt;
+use std::convert::Infallible;
+use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::mpsc::{self, Permit};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{trace, warn};
+use tracing::{info, trace};
 
-/// How often the session looks at the clock.
+/// How often the clock is looked at.
 const TICK: Duration = Duration::from_secs(2);
 /// Bytes of answers that may wait for a miner that does not read them.
 const MOST_ANSWERS: usize = 16 * 1024;
@@ -34,336 +36,295 @@ const MOST_ANSWERS: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
 /// How long to look whether the miner has just said something, before the end.
-pub(crate) const LAST_LOOK: Duration = Duration::from_millis(20);
+const LAST_LOOK: Duration = Duration::from_millis(20);
 /// How often it is then read from: some 64 KiB of what is not encrypted.
-pub(crate) const MOST_LAST_READS: usize = 32;
-/// Time granted for a goodbye to be written when the node goes down.
+const MOST_LAST_READS: usize = 32;
+/// Time granted for a goodbye to be written when the node goes down or has nothing to mine on.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// First byte of a TLS handshake. Some clients try that first, and speak plainly once it fails.
-const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Why a connection ended.
-#[derive(Debug)]
-pub(super) enum End {
+#[derive(Debug, Error)]
+pub(crate) enum End {
     /// The miner hung up.
+    #[error("it hung up")]
     HungUp,
     /// The socket failed.
-    Socket(io::Error),
-    /// The miner speaks TLS, on a port that does not.
-    Tls,
-    /// It does not speak TLS, on a port that does.
-    Plain,
-    /// Its TLS fails.
-    Unsealed(rustls::Error),
-    /// It says for whom it connects, and is not believed.
-    Proxy,
-    /// A line was too long, or too many lines made no sense.
+    #[error(transparent)]
+    Socket(#[from] io::Error),
+    /// It does not speak what this port does.
+    #[error(transparent)]
+    Foreign(Box<dyn Error + Send + Sync>),
+    /// What it says is longer than anything that means something.
+    #[error("what it says is too long")]
+    TooLong,
+    /// What it says makes no sense, or asks for what is not here.
+    #[error("what it says makes no sense here")]
     Garbage,
     /// All its work was refused, for minutes.
+    #[error("all its work is refused")]
     Refused,
-    /// It did not subscribe and authorize in time.
+    /// It did not say in time who it is.
+    #[error("it did not introduce itself in time")]
     NoHandshake,
     /// It said nothing for too long.
+    #[error("it said nothing for too long")]
     Idle,
     /// It read nothing for too long.
+    #[error("it does not read what it is sent")]
     Stalled,
     /// There is nothing to mine on.
+    #[error("there is nothing to mine on")]
     NoWork,
     /// The node makes jobs for as many owners as it can.
+    #[error("too many owners are mined for already")]
     Full,
     /// The node is going down.
+    #[error("this node is going down")]
     Shutdown,
 }
 
-impl End {
-    /// Whether whoever was there may have found something: it had spoken the right language.
-    const fn is_of_a_miner(&self) -> bool {
-        !matches!(self, Self::Tls | Self::Plain | Self::Unsealed(_) | Self::Proxy | Self::NoHandshake)
-    }
+/// What came of a message.
+pub(crate) enum Step<W> {
+    /// Nothing but an answer, if that.
+    Done,
+    /// To be passed on, before the answer is written.
+    Found(Box<Found>),
+    /// Jobs of this series are wanted: see [`Talk::on_series`].
+    Wants(SeriesKey, W),
+    /// Nothing more is to be said.
+    Over(End),
 }
 
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::HungUp => f.write_str("it hung up"),
-            Self::Socket(error) => write!(f, "{error}"),
-            Self::Tls => f.write_str("it speaks TLS; this port is plain (--stratum-tls opens one)"),
-            Self::Plain => {
-                f.write_str("it does not speak TLS, as this port does; --stratum opens a plain one")
-            }
-            Self::Unsealed(error) => write!(f, "TLS: {error}"),
-            Self::Proxy => {
-                f.write_str("it sends a PROXY header; --proxy-protocol-from names those that are believed")
-            }
-            Self::Garbage => f.write_str("it does not speak Stratum"),
-            Self::Refused => f.write_str("all its work is refused"),
-            Self::NoHandshake => f.write_str("it did not subscribe and authorize in time"),
-            Self::Idle => f.write_str("it said nothing for too long"),
-            Self::Stalled => f.write_str("it does not read what it is sent"),
-            Self::NoWork => f.write_str("there is nothing to mine on"),
-            Self::Full => f.write_str("too many owners are mined for already"),
-            Self::Shutdown => f.write_str("this node is going down"),
-        }
+/// One protocol on one connection, without the socket: bytes and jobs in, bytes and found work out.
+pub(crate) trait Talk: Send + Sized + 'static {
+    /// What jobs are wanted for.
+    type Wanted;
+
+    /// Where received bytes are to be appended, before [`Talk::on_bytes`] is called.
+    fn space(&mut self) -> &mut Vec<u8>;
+
+    /// Looks at what was appended. What is to be answered before any message goes to `out`.
+    fn on_bytes(&mut self, _out: &mut Vec<u8>) -> Result<(), End> {
+        Ok(())
     }
+
+    /// Takes the next message, if all of it is there. After an error there is none any more.
+    fn next(&mut self, out: &mut Vec<u8>, now: Now) -> Result<Option<Step<Self::Wanted>>, End>;
+
+    /// Takes the newest job, if there is one yet, of a series that was wanted; or that the node has no room for it.
+    fn on_series(
+        &mut self,
+        wanted: Self::Wanted,
+        newest: Result<Option<Arc<Job>>, Full>,
+        now: Now,
+    ) -> Result<(), End>;
+
+    /// Takes the newest job of a series.
+    fn on_job(&mut self, key: SeriesKey, job: Arc<Job>);
+
+    /// Whether the jobs of a series are still wanted.
+    fn mines(&self, _key: SeriesKey) -> bool {
+        true
+    }
+
+    /// To be called every two seconds or so.
+    fn on_tick(&mut self, now: Now) -> Result<(), End>;
+
+    /// Whether the miner has said who it is.
+    fn is_ready(&self) -> bool;
+
+    /// Bytes of answers that wait to be written.
+    fn waiting(&self) -> usize;
+
+    /// Appends what there is to say, as it goes over the line.
+    fn write(&mut self, out: &mut Vec<u8>, now: Now) -> Result<(), End>;
+
+    /// The same for the last time, with what the miner should know of this end.
+    fn write_last(&mut self, end: &End, out: &mut Vec<u8>, now: Now);
+
+    /// The connection has ended.
+    fn end(self, _end: &End, _now: Instant) {}
 }
 
-impl From<Close> for End {
-    fn from(why: Close) -> Self {
-        match why {
-            Close::Garbage => Self::Garbage,
-            Close::Refused => Self::Refused,
-        }
-    }
-}
-
-type Jobs = watch::Receiver<Option<Arc<Job>>>;
+/// There is no room for another series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Full;
 
 /// What a connection waited for.
-enum Wake<'s> {
-    End(End),
-    /// The node has room for a candidate.
-    Room(Permit<'s, Candidate>),
-    Job(Arc<Job>),
+enum Wake {
+    Job(SeriesKey, Arc<Job>),
     Tick,
     Readable,
-    Writable,
+    /// There is room: at the miner, or in the node.
+    Room,
 }
 
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> Self {
-        Self::Socket(error)
-    }
-}
-
-impl From<io::Result<Ready>> for Wake<'_> {
-    fn from(ready: io::Result<Ready>) -> Self {
-        match ready {
-            Ok(Ready::Readable) => Self::Readable,
-            Ok(Ready::Writable) => Self::Writable,
-            Err(error) => Self::End(End::Socket(error)),
-        }
-    }
-}
-
-/// A connection and the session that is led on it.
-pub(super) struct Connection {
+/// A connection and what is said on it.
+pub(crate) struct Connection<T> {
     pipe: Pipe,
-    /// What seals the bytes of the pipe, where that is wanted.
-    tls: Option<Tls>,
     remote: SocketAddr,
-    session: Session,
-    lines: LineBuffer,
+    /// What was received before it was known whose it is.
+    said: Vec<u8>,
+    talk: T,
     harvest: Harvest,
-    jobs: Option<Jobs>,
+    feeds: Feeds,
     work: Arc<dyn WorkSource>,
     open: watch::Receiver<bool>,
     limits: Limits,
     /// When it connected, and when it last said something.
     began: Instant,
     heard: Instant,
-    /// What it said before there was a connection, and whether the first bytes were looked at.
-    said: Vec<u8>,
-    begun: bool,
 }
 
-impl Connection {
-    pub(super) fn new(
-        stream: TcpStream,
-        tls: Option<Tls>,
-        remote: SocketAddr,
-        session: Session,
-        server: &Server,
-    ) -> Self {
-        let (began, house) = (Instant::now(), &server.house);
+impl<T: Talk> Connection<T> {
+    /// Nothing was answered yet.
+    pub(crate) fn new(guest: Guest, talk: T, house: &House, limits: Limits) -> Self {
+        let Guest { stream, visitor, said } = guest;
+        info!(remote = %visitor.remote, protocol = %visitor.protocol, "miner connected");
+        let began = Instant::now();
         Self {
             pipe: Pipe::new(stream, began),
-            tls,
-            remote,
-            session,
-            lines: LineBuffer::default(),
+            remote: visitor.remote,
+            said,
+            talk,
             harvest: Harvest::new(house.outbox.clone()),
-            jobs: None,
+            feeds: Feeds::default(),
             work: Arc::clone(&house.work),
             open: house.open.clone(),
-            limits: server.limits,
+            limits,
             began,
             heard: began,
-            said: Vec::new(),
-            begun: false,
         }
     }
 
-    /// With what was received already, if anything was.
-    pub(super) fn having_said(mut self, said: Vec<u8>) -> Self {
-        self.said = said;
-        self
-    }
-
     /// Runs until either side ends it. Work that was found is passed on even then.
-    pub(super) async fn run(mut self, shutdown: &CancellationToken) -> End {
-        let end = self.serve(shutdown).await;
-        if end.is_of_a_miner() {
+    pub(crate) async fn run(mut self, shutdown: &CancellationToken) {
+        let Err(end) = self.serve(shutdown).await;
+        // Whoever never spoke the language has found nothing.
+        if !matches!(end, End::Foreign(_) | End::NoHandshake) {
             self.take_the_rest().await;
         }
         match end {
             // The miner should learn why.
-            End::Garbage | End::Refused | End::Full | End::Unsealed(_) => {
-                let _ = timeout(LINGER, self.say_last_words()).await;
-            }
-            // It should come back, here or to its next pool, without waiting for a line that does not come.
-            End::Shutdown => {
-                self.session.send_away();
-                let _ = timeout(FAREWELL, self.say_farewell()).await;
-            }
+            End::TooLong | End::Garbage | End::Refused | End::Full => self.say_why(&end).await,
+            End::Foreign(_) if self.pipe.is_writing() => self.say_why(&end).await,
+            // It should come back, here or to its next pool, without waiting for what does not come.
+            End::Shutdown | End::NoWork => drop(timeout(FAREWELL, self.say_rest(&end)).await),
             _ => {}
         }
-        let Self { harvest, pipe, session, .. } = self;
+        let Self { harvest, pipe, talk, remote, .. } = self;
         drop(pipe);
-        // A device that lost track, or never had it, begins anew.
-        session.end(!matches!(end, End::Garbage | End::Refused), Instant::now());
+        talk.end(&end, Instant::now());
         harvest.finish().await;
-        end
+        info!(%remote, reason = %end, "miner disconnected");
     }
 
-    async fn serve(&mut self, shutdown: &CancellationToken) -> End {
-        let shares = self.harvest.shares();
+    async fn serve(&mut self, shutdown: &CancellationToken) -> Result<Infallible, End> {
         // Kept while the connection lasts: what all connections wait for together is under a lock.
         let leaving = leaving(self.open.clone(), shutdown);
         tokio::pin!(leaving);
         let mut tick = interval(TICK.min(self.limits.handshake));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        if let Err(end) = self.hear() {
-            return end;
-        }
+        self.hear()?;
         loop {
-            if let Err(end) = self.take_lines().and_then(|()| self.write()) {
-                return end;
-            }
-            let step = match self.wait(&mut tick, &shares, leaving.as_mut()).await {
+            self.take_messages()?;
+            self.write()?;
+            match self.wait(&mut tick, leaving.as_mut()).await {
                 // Jobs end at a shutdown too, and it may be seen first.
-                Wake::End(End::NoWork) if shutdown.is_cancelled() => Err(End::Shutdown),
-                Wake::End(end) => Err(end),
-                Wake::Room(room) => {
-                    self.harvest.send(room);
-                    Ok(())
-                }
-                Wake::Job(job) => {
-                    self.session.on_job(job);
-                    self.write().inspect(|()| trace!("a new job is written"))
+                Err(End::NoWork) if shutdown.is_cancelled() => return Err(End::Shutdown),
+                Err(end) => return Err(end),
+                Ok(Wake::Job(key, job)) => {
+                    self.talk.on_job(key, job);
+                    self.write()?;
+                    trace!("a new job is written");
                 }
                 // Whoever never stops talking is told to leave here.
-                Wake::Tick if shutdown.is_cancelled() => Err(End::Shutdown),
-                Wake::Tick if !*self.open.borrow() => Err(End::NoWork),
-                Wake::Tick => self.on_tick(),
-                Wake::Readable => self.read().map(drop),
-                Wake::Writable => Ok(()),
-            };
-            if let Err(end) = step {
-                return end;
+                Ok(Wake::Tick) if shutdown.is_cancelled() => return Err(End::Shutdown),
+                Ok(Wake::Tick) if !*self.open.borrow() => return Err(End::NoWork),
+                Ok(Wake::Tick) => self.on_tick()?,
+                Ok(Wake::Readable) => {
+                    self.read()?;
+                }
+                Ok(Wake::Room) => {}
             }
         }
     }
 
     /// Waits for anything at all to happen.
-    async fn wait<'s>(
+    async fn wait(
         &mut self,
         tick: &mut Interval,
-        shares: &'s mpsc::Sender<Candidate>,
         leaving: Pin<&mut impl Future<Output = End>>,
-    ) -> Wake<'s> {
+    ) -> Result<Wake, End> {
         let reads = self.has_room();
         tokio::select! {
             biased;
-            room = shares.reserve(), if self.harvest.is_waiting() => {
-                room.map_or(Wake::End(End::Shutdown), Wake::Room)
+            sent = self.harvest.send(), if self.harvest.is_waiting() => {
+                sent.map(|()| Wake::Room).map_err(|_| End::Shutdown)
             }
-            job = next_job(&mut self.jobs) => job.map_or(Wake::End(End::NoWork), Wake::Job),
-            _ = tick.tick() => Wake::Tick,
-            ready = self.pipe.ready(reads) => ready.into(),
-            end = leaving => Wake::End(end),
+            job = self.feeds.next() => job.map(|(key, job)| Wake::Job(key, job)).ok_or(End::NoWork),
+            _ = tick.tick() => Ok(Wake::Tick),
+            ready = self.pipe.ready(reads) => Ok(match ready? {
+                Ready::Readable => Wake::Readable,
+                Ready::Writable => Wake::Room,
+            }),
+            end = leaving => Err(end),
         }
     }
 
-    /// Whether another line may be looked at.
+    /// Whether another message may be looked at.
     fn has_room(&self) -> bool {
-        self.harvest.has_room() && self.session.waiting() < MOST_ANSWERS
+        self.harvest.has_room() && self.talk.waiting() < MOST_ANSWERS
     }
 
-    /// Takes what has come. False when nothing had.
-    fn read(&mut self) -> Result<bool, End> {
-        let over_tls = self.tls.is_some();
-        let space = match &mut self.tls {
-            None => self.lines.space(),
-            Some(tls) => tls.space(),
-        };
-        match self.pipe.stream.try_read_buf(space) {
-            Ok(0) => return Err(End::HungUp),
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(End::Socket(error)),
-        }
-        if !self.begun {
-            self.begun = true;
-            begins_well(space, over_tls)?;
-        }
-        self.unseal()?;
-        Ok(true)
-    }
-
-    /// Takes what was received before there was a connection.
+    /// Takes what was received already.
     fn hear(&mut self) -> Result<(), End> {
         let said = std::mem::take(&mut self.said);
         if said.is_empty() {
             return Ok(());
         }
-        self.begun = true;
-        begins_well(&said, self.tls.is_some())?;
-        let space = match &mut self.tls {
-            None => self.lines.space(),
-            Some(tls) => tls.space(),
-        };
-        space.extend_from_slice(&said);
-        self.unseal()
+        self.talk.space().extend_from_slice(&said);
+        self.talk.on_bytes(&mut self.pipe.output)
     }
 
-    fn unseal(&mut self) -> Result<(), End> {
-        let Some(tls) = &mut self.tls else { return Ok(()) };
-        tls.open(self.lines.space(), &mut self.pipe.output).map_err(End::Unsealed)
+    /// Takes what has come. False when nothing had.
+    fn read(&mut self) -> Result<bool, End> {
+        match self.pipe.stream.try_read_buf(self.talk.space()) {
+            Ok(0) => Err(End::HungUp),
+            Ok(_) => self.talk.on_bytes(&mut self.pipe.output).map(|()| true),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(End::Socket(error)),
+        }
     }
 
-    /// Gives received lines to the session, as long as there is room for what they lead to.
-    fn take_lines(&mut self) -> Result<(), End> {
+    /// Takes received messages, as long as there is room for what they lead to.
+    fn take_messages(&mut self) -> Result<(), End> {
         while self.has_room() {
-            let event = match self.lines.next() {
-                Ok(Some(line)) => {
-                    let now = now();
-                    self.heard = now.instant;
-                    self.session.on_line(line, now)
+            let now = now();
+            let Some(step) = self.talk.next(&mut self.pipe.output, now)? else { return Ok(()) };
+            self.heard = now.instant;
+            match step {
+                Step::Done => {}
+                Step::Found(found) => self.harvest.pass_on(*found),
+                Step::Wants(key, wanted) => {
+                    let newest = self.newest(key);
+                    self.talk.on_series(wanted, newest, now)?;
                 }
-                Ok(None) => return Ok(()),
-                Err(TooLong) => {
-                    self.session.on_long_line();
-                    Some(Event::Close(Close::Garbage))
-                }
-            };
-            match event {
-                None => {}
-                Some(Event::Found(found)) => self.harvest.pass_on(*found),
-                Some(Event::Trouble(trouble)) => warn!(remote = %self.remote, "{trouble}"),
-                Some(Event::Ready { owner, class }) => {
-                    let Some(mut jobs) = self.work.subscribe(owner, class) else {
-                        self.session.on_no_room();
-                        return Err(End::Full);
-                    };
-                    if let Some(job) = jobs.borrow_and_update().clone() {
-                        self.session.on_job(job);
-                    }
-                    self.jobs = Some(jobs);
-                }
-                Some(Event::Close(why)) => return Err(why.into()),
+                Step::Over(end) => return Err(end),
             }
         }
         Ok(())
+    }
+
+    /// The newest job of a series, if there is one yet. The series is listened to from now on.
+    fn newest(&mut self, key: SeriesKey) -> Result<Option<Arc<Job>>, Full> {
+        let mut jobs = self.work.subscribe(key.owner, key.class).ok_or(Full)?;
+        let newest = jobs.borrow_and_update().clone();
+        if !self.feeds.has(key) {
+            self.feeds.retain(|key| self.talk.mines(key));
+            self.feeds.add(key, jobs);
+        }
+        Ok(newest)
     }
 
     /// What the miner said before the end counts, whatever ended it: a Bitcoin block may be in it.
@@ -371,8 +332,8 @@ impl Connection {
         let _ = timeout(LAST_LOOK, self.pipe.stream.readable()).await;
         let mut reads = 0..MOST_LAST_READS;
         loop {
-            while let Ok(Some(line)) = self.lines.next() {
-                if let Some(Event::Found(found)) = self.session.on_line(line, now()) {
+            while let Ok(Some(step)) = self.talk.next(&mut self.pipe.output, now()) {
+                if let Step::Found(found) = step {
                     self.harvest.pass_on(*found);
                 }
             }
@@ -383,27 +344,14 @@ impl Connection {
     }
 
     fn write(&mut self) -> Result<(), End> {
-        let Self { pipe, session, tls, .. } = self;
-        pipe.write(|out| {
-            compose(session, tls.as_mut(), out);
-            Ok(())
-        })
-    }
-
-    /// All that there is to write before the end.
-    fn take_last_words(&mut self) -> Vec<u8> {
-        let mut rest = self.pipe.take_unwritten();
-        compose(&mut self.session, self.tls.as_mut(), &mut rest);
-        if let Some(tls) = &mut self.tls {
-            tls.close(&mut rest);
-        }
-        rest
+        let Self { pipe, talk, .. } = self;
+        pipe.write(|out| talk.write(out, now()))
     }
 
     fn on_tick(&mut self) -> Result<(), End> {
         let now = now();
         let since = |then: Instant| now.instant.saturating_duration_since(then);
-        if !self.session.is_ready() && since(self.began) >= self.limits.handshake {
+        if !self.talk.is_ready() && since(self.began) >= self.limits.handshake {
             return Err(End::NoHandshake);
         }
         if since(self.heard) >= self.limits.idle && self.has_room() {
@@ -412,16 +360,15 @@ impl Connection {
         if self.pipe.stalled(now.instant) >= self.limits.stalled {
             return Err(End::Stalled);
         }
-        match self.session.on_tick(now) {
-            Some(Event::Close(why)) => Err(why.into()),
-            _ => Ok(()),
-        }
+        self.feeds.retain(|key| self.talk.mines(key));
+        self.talk.on_tick(now)
     }
 
-    /// Writes the last answers, and throws away what has come in since: closing with that unread would cut the line
-    /// before they arrive.
-    async fn say_farewell(&mut self) -> io::Result<()> {
-        let rest = self.take_last_words();
+    /// Writes all that there is to say, for the last time. What has come in since is thrown away: closing with that unread
+    /// would cut the line before it arrives.
+    async fn say_rest(&mut self, end: &End) -> io::Result<()> {
+        let mut rest = self.pipe.take_unwritten();
+        self.talk.write_last(end, &mut rest, now());
         self.pipe.stream.write_all(&rest).await?;
         self.pipe.stream.shutdown().await?;
         let mut unread = vec![0; LINGER_BYTES.try_into().unwrap_or(usize::MAX)];
@@ -429,59 +376,28 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes the last answers and waits for the miner to hang up, since cutting the line would throw them away.
-    async fn say_last_words(&mut self) -> io::Result<()> {
-        let rest = self.take_last_words();
-        self.pipe.stream.write_all(&rest).await?;
-        self.pipe.stream.shutdown().await?;
-        let mut unread = (&mut self.pipe.stream).take(LINGER_BYTES);
-        tokio::io::copy(&mut unread, &mut tokio::io::sink()).await.map(drop)
+    /// The same, and waits for the miner to hang up, since cutting the line would throw the last answers away.
+    async fn say_why(&mut self, end: &End) {
+        let why = async {
+            self.say_rest(end).await?;
+            let mut unread = (&mut self.pipe.stream).take(LINGER_BYTES);
+            tokio::io::copy(&mut unread, &mut tokio::io::sink()).await
+        };
+        let _ = timeout(LINGER, why).await;
     }
-}
-
-/// Whether what is said first is in the language of this port.
-fn begins_well(first: &[u8], tls: bool) -> Result<(), End> {
-    match (first.first() == Some(&TLS_HANDSHAKE), tls) {
-        (true, false) => Err(End::Tls),
-        (true, true) => Ok(()),
-        _ if matches!(look(first), Beginning::Header { .. } | Beginning::Broken) => Err(End::Proxy),
-        (false, true) => Err(End::Plain),
-        (false, false) => Ok(()),
-    }
-}
-
-/// Appends what the session has to say, sealed if that is wanted.
-fn compose(session: &mut Session, tls: Option<&mut Tls>, out: &mut Vec<u8>) {
-    let Some(tls) = tls else { return session.take_output(out, now()) };
-    let mut plain = Vec::new();
-    session.take_output(&mut plain, now());
-    tls.seal(&plain, out);
 }
 
 /// Completes when the connection must end, whatever the miner does.
 async fn leaving(mut open: watch::Receiver<bool>, shutdown: &CancellationToken) -> End {
+    let closed = async {
+        if open.wait_for(|open| !open).await.is_err() {
+            // Nobody is left to say so.
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::select! {
         biased;
         () = shutdown.cancelled() => End::Shutdown,
-        () = closed(&mut open) => End::NoWork,
-    }
-}
-
-/// Completes when there is nothing to mine on.
-pub(crate) async fn closed(open: &mut watch::Receiver<bool>) {
-    if open.wait_for(|open| !open).await.is_err() {
-        // Nobody is left to say so.
-        std::future::pending::<()>().await;
-    }
-}
-
-/// The next job; none when there will be no more.
-async fn next_job(jobs: &mut Option<Jobs>) -> Option<Arc<Job>> {
-    let Some(jobs) = jobs else { return std::future::pending().await };
-    loop {
-        jobs.changed().await.ok()?;
-        if let Some(job) = jobs.borrow_and_update().clone() {
-            return Some(job);
-        }
+        () = closed => End::NoWork,
     }
 }

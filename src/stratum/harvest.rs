@@ -5,8 +5,7 @@ use super::submit::Found;
 use crate::work::job::Candidate;
 use crate::work::outbox::Outbox;
 use std::collections::VecDeque;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{self, Permit};
+use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tracing::error;
 
 /// Candidates that are kept while the node has no room for them. Many, since nothing more is read beyond it, and what is
@@ -26,11 +25,6 @@ impl Harvest {
         Self { candidates: VecDeque::new(), outbox }
     }
 
-    /// Where to ask for room.
-    pub(crate) fn shares(&self) -> mpsc::Sender<Candidate> {
-        self.outbox.shares.clone()
-    }
-
     /// Whether something waits for room.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.candidates.is_empty()
@@ -41,11 +35,13 @@ impl Harvest {
         self.candidates.len() < MOST_CANDIDATES
     }
 
-    /// Passes on what has waited longest.
-    pub(crate) fn send(&mut self, room: Permit<'_, Candidate>) {
+    /// Passes on what has waited longest, once there is room. If that is waited for no longer, nothing is lost.
+    pub(crate) async fn send(&mut self) -> Result<(), SendError<()>> {
+        let room = self.outbox.shares.reserve().await?;
         if let Some(first) = self.candidates.pop_front() {
             room.send(first);
         }
+        Ok(())
     }
 
     /// A Bitcoin block first; to be called before the answer is written.

@@ -30,6 +30,11 @@ impl LineBuffer {
         &mut self.bytes
     }
 
+    /// What was received and not taken.
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
     /// The next whole line without its end, if there is one. When there is none, more must be received.
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>, TooLong> {
         let Some(at) = self.bytes[self.searched..].iter().position(|&byte| byte == b'\n') else {

@@ -1,4 +1,4 @@
-//! A miner's socket with what is being written to it: the part of a connection that Stratum v1 and V2 share.
+//! A miner's socket with what is being written to it.
 
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
@@ -33,7 +33,8 @@ impl Pipe {
         Self { stream, output: Vec::new(), written: 0, wrote: now }
     }
 
-    fn is_writing(&self) -> bool {
+    /// Whether there is something that is not written yet.
+    pub(crate) fn is_writing(&self) -> bool {
         self.written < self.output.len()
     }
 

@@ -5,6 +5,7 @@
 use super::certificate::Identity;
 use super::connection::Connection;
 use super::gate::{Gate, Guest, Reception};
+use super::line_talk::LineTalk;
 use super::session::{Now, Session, SessionConfig};
 use super::sessions::Sessions;
 use super::tls::Tls;
@@ -166,14 +167,14 @@ struct Door {
 }
 
 impl Door {
-    fn admit(&self, Guest { stream, visitor, said }: Guest) {
-        let (server, remote) = (&self.server, visitor.remote);
+    fn admit(&self, guest: Guest) {
+        let (server, remote) = (&self.server, guest.visitor.remote);
         let House { open, sessions, .. } = &server.house;
         if !*open.borrow() {
             debug!(%remote, "miner refused: there is nothing to mine on");
             return;
         }
-        let Some(place) = sessions.admit(visitor) else {
+        let Some(place) = sessions.admit(guest.visitor) else {
             warn!(%remote, "miner refused: {} are connected already", sessions.count());
             return;
         };
@@ -185,13 +186,10 @@ impl Door {
             }
         };
         let session = Session::new(Arc::clone(&server.config), place, now());
-        let connection = Connection::new(stream, tls, remote, session, server).having_said(said);
+        let talk = LineTalk::new(session, tls);
+        let connection = Connection::new(guest, talk, &server.house, server.limits);
         let shutdown = self.shutdown.clone();
-        self.connections.spawn(async move {
-            info!(%remote, "miner connected");
-            let end = connection.run(&shutdown).await;
-            info!(%remote, reason = %end, "miner disconnected");
-        });
+        self.connections.spawn(async move { connection.run(&shutdown).await });
     }
 }
 

@@ -28,6 +28,7 @@ use sharechain::owner::Owner;
 use sharechain::params::Network;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::warn;
 
 /// A job is announced again, as new work, when none came for this long: many devices give up on a silent pool.
 pub const KEEPALIVE: Duration = Duration::from_secs(28);
@@ -97,8 +98,6 @@ pub enum Event {
     },
     /// Pass this on, before the answer is written. It does not depend on what the answer is.
     Found(Box<Found>),
-    /// Write it to the log; the device is told already.
-    Trouble(Trouble),
     /// Write what there is and hang up.
     Close(Close),
 }
@@ -245,11 +244,11 @@ impl Session {
     }
 
     /// To be called every two seconds or so.
-    pub fn on_tick(&mut self, now: Now) -> Option<Event> {
+    pub fn on_tick(&mut self, now: Now) -> Option<Close> {
         match self.refusals.on_tick(now.instant) {
             Measure::Nothing => {}
             Measure::Reconnect => self.send_away(),
-            Measure::Close => return Some(Event::Close(Close::Refused)),
+            Measure::Close => return Some(Close::Refused),
         }
         let announced = self.announced?;
         let fell = self.vardiff.on_tick(now.instant);
@@ -298,10 +297,10 @@ impl Session {
         }
     }
 
-    /// Tells the device, and whoever drives the session.
-    fn tell(&mut self, trouble: Trouble) -> Event {
+    /// Tells the device, and the log.
+    fn tell(&mut self, trouble: Trouble) {
         message::write_notice(&mut self.notices, "client.show_message", Some(&trouble.to_string()));
-        Event::Trouble(trouble)
+        warn!(remote = %self.place.record.visitor().remote, "{trouble}");
     }
 
     fn announce_again(&mut self) {

@@ -28,6 +28,11 @@ impl Tls {
         &mut self.received
     }
 
+    /// What was received last.
+    pub(super) fn received(&self) -> &[u8] {
+        &self.received
+    }
+
     /// Appends what the received bytes say to `plain`, and what TLS itself answers to `out`, when it is an error too:
     /// the device should learn why. At most the content of a record, 16 KiB, comes at a time beyond what was received.
     pub(super) fn open(&mut self, plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), rustls::Error> {

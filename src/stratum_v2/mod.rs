@@ -7,8 +7,8 @@
 mod announce;
 pub mod authority;
 mod channel;
-mod connection;
 pub mod frame;
+mod frame_talk;
 pub mod link;
 pub mod server;
 pub mod session;

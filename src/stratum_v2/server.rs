@@ -3,8 +3,9 @@
 //! Limits are here, as in Stratum v1's server: how many may connect, and how long each may do nothing.
 
 use super::authority::Authority;
-use super::connection::Connection;
+use super::frame_talk::FrameTalk;
 use super::session::{Session, SessionConfig};
+use crate::stratum::connection::Connection;
 use crate::stratum::gate::{Guest, Reception};
 use crate::stratum::server::{BindError, House, Limits, bind_for};
 use crate::stratum::urls::{Reach, device_host};
@@ -60,13 +61,8 @@ impl Server {
         connections.wait().await;
     }
 
-    fn admit(
-        &self,
-        Guest { stream, visitor, said }: Guest,
-        connections: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) {
-        let remote = visitor.remote;
+    fn admit(&self, guest: Guest, connections: &TaskTracker, shutdown: &CancellationToken) {
+        let remote = guest.visitor.remote;
         if !*self.house.open.borrow() {
             debug!(%remote, "miner refused: there is nothing to mine on");
             return;
@@ -75,13 +71,12 @@ impl Server {
             warn!(%remote, "miner refused: too many are connected already");
             return;
         };
-        let session = Session::new(Arc::clone(&self.config), self.house.sessions.clone(), visitor);
-        let connection = Connection::new(stream, &said, session, self);
+        let session = Session::new(Arc::clone(&self.config), self.house.sessions.clone(), guest.visitor);
+        let talk = FrameTalk::new(session, &self.authority);
+        let connection = Connection::new(guest, talk, &self.house, self.limits);
         let shutdown = shutdown.clone();
         connections.spawn(async move {
-            info!(%remote, "miner connected, Stratum V2");
-            let end = connection.run(&shutdown).await;
-            info!(%remote, reason = %end, "miner disconnected");
+            connection.run(&shutdown).await;
             drop(permit);
         });
     }

@@ -102,17 +102,23 @@ impl SessionConfig {
 /// What whoever drives the session must do.
 #[derive(Debug)]
 pub enum Event {
-    /// Get jobs of this series, and call [`Session::start`] with the newest.
-    Opened {
-        /// The channel.
-        channel: u32,
-        /// The series.
-        key: SeriesKey,
-    },
+    /// Get jobs of its series, and call [`Session::start`] with the newest.
+    Opened(Opened),
     /// Pass this on, before the answer is written. It does not depend on what the answer is.
     Found(Box<Found>),
     /// Write what there is and hang up.
     Close,
+}
+
+/// A channel that was opened, and of which the miner is not told yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// The series of its jobs.
+    pub key: SeriesKey,
+    channel: u32,
+    request: u32,
+    /// Of the easiest target that the device takes.
+    floor: Difficulty,
 }
 
 /// What the miner said of itself.
@@ -136,8 +142,6 @@ pub struct Session {
     groups: BTreeMap<SeriesKey, u32>,
     /// Of channels and groups, which share their numbers.
     next_id: u32,
-    /// Requests to open a channel that wait for [`Session::start`], each with the easiest target that the device takes.
-    opening: BTreeMap<u32, (u32, Difficulty)>,
     /// Channels refused for their users since the last that was opened.
     refused: u16,
     /// Whether a refusal was written to the log.
@@ -194,7 +198,6 @@ impl Session {
             closed: VecDeque::new(),
             groups: BTreeMap::new(),
             next_id: 1,
-            opening: BTreeMap::new(),
             refused: 0,
             logged: false,
             replies: Vec::new(),
@@ -217,11 +220,10 @@ impl Session {
     }
 
     /// Begins to serve a channel that was opened, with the newest job if there is one.
-    pub fn start(&mut self, id: u32, job: Option<Arc<Job>>, now: Now) {
-        let Some((request_id, floor)) = self.opening.remove(&id) else { return };
+    pub fn start(&mut self, opened: &Opened, job: Option<Arc<Job>>, now: Now) {
+        let &Opened { channel: id, request: request_id, floor, .. } = opened;
         if job.as_ref().is_some_and(|job| most(job) < floor) {
-            self.on_close(id, now);
-            return self.refuse_channel(request_id, BAD_TARGET);
+            return self.refuse_opened(opened, BAD_TARGET, now);
         }
         let Some(channel) = self.channels.get_mut(&id) else { return };
         if let Some(job) = job {
@@ -256,11 +258,13 @@ impl Session {
     }
 
     /// Closes a channel that was opened, since there are no jobs for it and will be none.
-    pub fn on_no_room(&mut self, id: u32, now: Now) {
-        if let Some((request, _)) = self.opening.remove(&id) {
-            self.on_close(id, now);
-            self.refuse_channel(request, NO_ROOM);
-        }
+    pub fn on_no_room(&mut self, opened: &Opened, now: Now) {
+        self.refuse_opened(opened, NO_ROOM, now);
+    }
+
+    fn refuse_opened(&mut self, opened: &Opened, code: &str, now: Now) {
+        self.on_close(opened.channel, now);
+        self.refuse_channel(opened.request, code);
     }
 
     /// Takes the newest job of a series.
@@ -412,9 +416,9 @@ impl Session {
 
     fn on_open(&mut self, open: &Open<'_>, now: Now) -> Option<Event> {
         match self.open(open, now) {
-            Ok((channel, key)) => {
+            Ok(opened) => {
                 self.refused = 0;
-                Some(Event::Opened { channel, key })
+                Some(Event::Opened(opened))
             }
             Err(code) => {
                 self.refuse_channel(open.request, code);
@@ -436,7 +440,7 @@ impl Session {
         frame::write(&mut self.replies, MiningOwned::OpenMiningChannelError(error));
     }
 
-    fn open(&mut self, open: &Open<'_>, now: Now) -> Result<(u32, SeriesKey), &'static str> {
+    fn open(&mut self, open: &Open<'_>, now: Now) -> Result<Opened, &'static str> {
         let device = self.device.clone().ok_or(NO_ROOM)?;
         if open.kind == Kind::Extended && device.wants_standard_jobs {
             return Err(NO_EXTENDED);
@@ -477,9 +481,8 @@ impl Session {
         let group = self.group(key);
         let mut channel = Channel::new(open.kind, (key, group), place, vardiff, self.config.fee.as_ref());
         channel.rate = open.rate;
-        self.opening.insert(id, (open.request, floor));
         self.channels.insert(id, channel);
-        Ok((id, key))
+        Ok(Opened { key, channel: id, request: open.request, floor })
     }
 
     /// Numbers are never given out twice: there are more than any connection can ask for in a year.
@@ -557,7 +560,6 @@ impl Session {
                 channel.place = None;
                 self.closed.push_back((id, channel, now.instant));
             }
-            self.opening.remove(&id);
         }
         let channels = &self.channels;
         self.groups.retain(|_, group| channels.values().any(|channel| channel.group == *group));

@@ -114,7 +114,7 @@ fn stratum_v2_frames(bytes: &[u8]) {
         rest = more;
         match session.on_frame(&mut frame.to_vec(), now) {
             Some(Event::Close) => break,
-            Some(Event::Opened { channel, .. }) => session.start(channel, Some(Arc::clone(&JOB)), now),
+            Some(Event::Opened(opened)) => session.start(&opened, Some(Arc::clone(&JOB)), now),
             Some(Event::Found(found)) => assert_eq!(found.candidate.judge(), found.verdict),
             None => {}
         }

@@ -79,14 +79,11 @@ impl Session {
             Ok(_) => message::write_result(&mut self.replies, id, "true"),
             Err(refusal) => message::write_refusal(&mut self.replies, id, "null", &refusal),
         }
-        let all_miss = missed_by_far.is_some_and(|missed| self.first_submits.on_submit(missed));
-        match found {
-            Some(found) => Some(Event::Found(Box::new(found))),
-            None => all_miss.then(|| {
-                let (least, stratum_v2) = (self.config.classes.least(), self.config.stratum_v2);
-                self.tell(Trouble::MissesByFar { least, stratum_v2 })
-            }),
+        if missed_by_far.is_some_and(|missed| self.first_submits.on_submit(missed)) {
+            let (least, stratum_v2) = (self.config.classes.least(), self.config.stratum_v2);
+            self.tell(Trouble::MissesByFar { least, stratum_v2 });
         }
+        found.map(|found| Event::Found(Box::new(found)))
     }
 
     fn judge_submit(&mut self, params: &Params<'_>, now: Now) -> Result<Judged, Refusal> {
@@ -248,7 +245,10 @@ impl Session {
                 self.tell_of_fee(owner);
                 Some(Event::Ready { owner, class })
             }
-            Err(too_small) => Some(self.tell(Trouble::TooSmall(too_small, self.config.stratum_v2))),
+            Err(too_small) => {
+                self.tell(Trouble::TooSmall(too_small, self.config.stratum_v2));
+                None
+            }
         }
     }
 

@@ -98,8 +98,8 @@ impl Script {
         for _ in 0..seconds.div_ceil(2) {
             self.now.instant += Duration::from_secs(2);
             self.now.unix += 2;
-            if let Some(event) = self.session.on_tick(self.now) {
-                self.last = Some(event);
+            if let Some(why) = self.session.on_tick(self.now) {
+                self.last = Some(Event::Close(why));
             }
         }
         self.output()

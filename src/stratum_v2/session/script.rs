@@ -123,7 +123,7 @@ impl Script {
         match self.session.on_frame(&mut frame, self.now) {
             None => {}
             Some(Event::Found(found)) => self.found.push(*found),
-            Some(Event::Opened { channel, .. }) => self.session.start(channel, self.newest.clone(), self.now),
+            Some(Event::Opened(opened)) => self.session.start(&opened, self.newest.clone(), self.now),
             Some(Event::Close) => self.closed = true,
         }
         self.output()

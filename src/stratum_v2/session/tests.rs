@@ -301,10 +301,10 @@ fn a_node_without_room_for_an_owner_says_so() {
     let mut script = Script::ready(0);
     let (kind, request_id, max_target) = (Kind::Standard, 5, &ANY_TARGET);
     let open = Open { kind, request: request_id, user: b"rig", rate: 0.0, max_target, rolled: 0 };
-    let Some(Event::Opened { channel, .. }) = script.session.on_open(&open, script.now) else {
+    let Some(Event::Opened(opened)) = script.session.on_open(&open, script.now) else {
         panic!("not opened");
     };
-    script.session.on_no_room(channel, script.now);
+    script.session.on_no_room(&opened, script.now);
     assert_eq!(refused(&script.output()), "channel-capacity-exhausted");
     assert_eq!(script.session.places.count(), 0);
 }
