@@ -9,7 +9,6 @@ mod body;
 mod call;
 mod getwork;
 mod login;
-mod seats;
 pub mod server;
 mod service;
 mod stall;

@@ -2,10 +2,10 @@
 //!
 //! How often an address connects is the gate's concern; what is said is `super::service`'s.
 
-use super::seats::{Full, Seat, Seats};
 use super::service::{Caller, Service};
 use super::stall::Impatient;
-use crate::stratum::gate::{Gate, Guest, Reception};
+use crate::stratum::gate::{Guest, Reception};
+use crate::stratum::seats::{Seat, Seats};
 use crate::stratum::server::{BindError, House, bind_for};
 use crate::stratum::session::SessionConfig;
 use crate::stratum::urls::{Reach, device_host};
@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io::Cursor;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +24,12 @@ use tokio::net::TcpListener;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
+/// Connections at a time.
+const MAX_CONNECTIONS: usize = 1_024;
+/// Those of one address.
+const MAX_CONNECTIONS_PER_ADDRESS: usize = 128;
 /// Bytes of a request's head, and of what is read in one go.
 const MAX_HEAD: usize = 16 * 1024;
 /// How often workers are looked at that may be gone.
@@ -85,7 +89,6 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 struct Door {
     service: Arc<Service>,
     limits: Limits,
-    gate: Gate,
     seats: Seats,
     connections: TaskTracker,
     shutdown: CancellationToken,
@@ -100,8 +103,7 @@ impl Server {
         let door = Door {
             service: Arc::clone(&service),
             limits: self.limits,
-            gate: self.house.gate.clone(),
-            seats: Seats::default(),
+            seats: Seats::with_part(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS),
             connections: connections.clone(),
             shutdown: shutdown.clone(),
         };
@@ -130,18 +132,10 @@ impl Server {
 
 impl Door {
     fn admit(&self, guest: Guest) {
-        let remote = guest.visitor.remote;
-        match self.seats.take(self.counted(remote)) {
+        match self.seats.take(&guest.visitor) {
             Ok(seat) => drop(self.connections.spawn(self.clone().serve(guest, seat))),
-            Err(full @ Full::All) => warn!(%remote, "miner refused: {full}"),
-            Err(full @ Full::Address) => debug!(%remote, "miner refused: {full}"),
+            Err(none) => none.log(guest.visitor.remote),
         }
-    }
-
-    /// The address that a connection counts for. That of this machine, or of a proxy, is many miners'.
-    fn counted(&self, remote: SocketAddr) -> Option<IpAddr> {
-        let ip = remote.ip().to_canonical();
-        (!ip.is_loopback() && !self.gate.is_proxy(remote)).then_some(ip)
     }
 
     async fn serve(self, Guest { stream, visitor, said }: Guest, seat: Seat) {

@@ -163,7 +163,7 @@ impl Workers {
     }
 
     fn worker(&self, asker: &Asker, owner: Owner, class: u16, now: Instant) -> Result<Worker, Refused> {
-        let place = self.sessions.admit(asker.visitor).ok_or(Refused::TooMany("miners"))?;
+        let place = self.sessions.admit(asker.visitor).map_err(|_| Refused::TooMany("miners"))?;
         place.record.set_who(Who {
             user_agent: asker.user_agent.clone(),
             user: printable(&asker.login.user, MAX_USER),

@@ -12,6 +12,7 @@ use crate::open_files;
 use crate::peers::driver::Footing;
 use crate::stratum::device::PayoutClasses;
 use crate::stratum::gate::Gate;
+use crate::stratum::seats::Seats;
 use crate::stratum::server::{House, Limits, Port, Server};
 use crate::stratum::session::SessionConfig;
 use crate::stratum::sessions::Sessions;
@@ -24,7 +25,7 @@ use crate::work::source::WorkSource;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 /// Miners at a time: connections of Stratum v1, channels of Stratum V2, and workers of `getwork` and `getblocktemplate`.
@@ -142,7 +143,7 @@ impl Servers {
             }),
             authority,
             house: house.clone(),
-            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS_V2)),
+            connections: Seats::new(MAX_CONNECTIONS_V2),
             limits: Limits::default(),
         });
         let v1 = Server {

@@ -86,7 +86,7 @@ impl Gate {
             match accepted {
                 Ok((stream, remote)) => {
                     let visitor =
-                        Visitor { remote, protocol: reception.protocol, port, since: Instant::now() };
+                        Visitor { port, ..Visitor::new(remote, reception.protocol, Instant::now()) };
                     let guest = Guest { stream, visitor, said: Vec::new() };
                     if self.is_proxy(remote) {
                         self.ask(guest, &reception);
@@ -103,17 +103,18 @@ impl Gate {
     }
 
     /// Whether this is a proxy that is believed whom it connects for.
-    pub(crate) fn is_proxy(&self, remote: SocketAddr) -> bool {
+    fn is_proxy(&self, remote: SocketAddr) -> bool {
         let ip = remote.ip().to_canonical();
         self.proxies.iter().any(|proxies| proxies.contains(&ip))
     }
 
     /// Finds out for whom a proxy connects, in a task of its own.
-    fn ask<F: Fn(Guest) + Clone + Send + 'static>(&self, guest: Guest, reception: &Reception<F>) {
+    fn ask<F: Fn(Guest) + Clone + Send + 'static>(&self, mut guest: Guest, reception: &Reception<F>) {
         let Ok(permit) = Arc::clone(&self.unclear).try_acquire_owned() else {
             debug!(proxy = %guest.visitor.remote, "connection refused: too many of proxies' have not said for whom they are");
             return;
         };
+        guest.visitor.stands_for_many = true;
         let (gate, reception) = (self.clone(), reception.clone());
         let tasks = reception.connections.clone();
         tasks.spawn(async move {
@@ -162,7 +163,7 @@ async fn hear(guest: Guest) -> io::Result<Guest> {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "its PROXY header is broken"));
             }
             Beginning::Header { length, remote: told } => {
-                visitor.remote = told.unwrap_or(visitor.remote);
+                visitor = told.map_or(visitor, |remote| visitor.in_place_of(remote));
                 said.drain(..length);
                 return Ok(Guest { stream, visitor, said });
             }

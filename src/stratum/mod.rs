@@ -23,6 +23,7 @@ pub(crate) mod password;
 pub(crate) mod pipe;
 mod proxy;
 pub mod record;
+pub mod seats;
 pub(crate) mod served;
 pub mod server;
 pub mod session;

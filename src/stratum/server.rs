@@ -174,9 +174,9 @@ impl Door {
             debug!(%remote, "miner refused: there is nothing to mine on");
             return;
         }
-        let Some(place) = sessions.admit(guest.visitor) else {
-            warn!(%remote, "miner refused: {} are connected already", sessions.count());
-            return;
+        let place = match sessions.admit(guest.visitor) {
+            Ok(place) => place,
+            Err(none) => return none.log(remote),
         };
         let tls = match self.tls.as_ref().map(Tls::new).transpose() {
             Ok(tls) => tls,

@@ -4,6 +4,7 @@
 use super::account::Account;
 use super::difficulty::Difficulty;
 use super::record::{MinerRecord, MinerSnapshot};
+use super::seats::{NoSeat, Seat, Seats};
 use super::served::{MAX_AGE, ServedJobs};
 use super::visitor::Visitor;
 use std::collections::{BTreeMap, VecDeque};
@@ -15,12 +16,14 @@ const MAX_RESTING: usize = 1_024;
 
 /// All sessions of all listeners. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Sessions(Arc<Mutex<State>>);
+pub struct Sessions {
+    seats: Seats,
+    state: Arc<Mutex<State>>,
+}
 
 #[derive(Debug)]
 struct State {
     next: u32,
-    most: usize,
     live: BTreeMap<u32, Arc<MinerRecord>>,
     /// In the order in which they ended.
     resting: VecDeque<(u32, Rest)>,
@@ -40,6 +43,7 @@ pub(crate) struct Rest {
 #[derive(Debug)]
 pub struct Place {
     sessions: Sessions,
+    _seat: Seat,
     number: u32,
     /// What is to be kept when it is given back.
     rest: Option<Box<Rest>>,
@@ -48,23 +52,17 @@ pub struct Place {
 }
 
 impl Sessions {
-    /// None yet, and room for `most`. Extranonces count up from `start`, which should be random, so that work done
+    /// None yet, and room for `most`, of which one address gets a part. Extranonces count up from `start`, which should be random, so that work done
     /// before a restart is not done again.
     pub fn new(start: u32, most: usize) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            next: start,
-            most,
-            live: BTreeMap::new(),
-            resting: VecDeque::new(),
-        })))
+        let state = State { next: start, live: BTreeMap::new(), resting: VecDeque::new() };
+        Self { seats: Seats::new(most), state: Arc::new(Mutex::new(state)) }
     }
 
-    /// A place for a new session, if there is one.
-    pub fn admit(&self, visitor: Visitor) -> Option<Place> {
+    /// A place for a new session, if there is one for this visitor.
+    pub fn admit(&self, visitor: Visitor) -> Result<Place, NoSeat> {
+        let seat = self.seats.take(&visitor)?;
         let mut state = self.state();
-        if state.live.len() >= state.most {
-            return None;
-        }
         while state.is_taken(state.next) {
             state.next = state.next.wrapping_add(1);
         }
@@ -72,12 +70,12 @@ impl Sessions {
         state.next = number.wrapping_add(1);
         let record = Arc::new(MinerRecord::new(visitor));
         state.live.insert(number, Arc::clone(&record));
-        Some(Place { sessions: self.clone(), number, rest: None, record })
+        Ok(Place { sessions: self.clone(), _seat: seat, number, rest: None, record })
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.state().live.len()
+        self.seats.taken()
     }
 
     /// All miners, as they are now; those that came first in front.
@@ -88,7 +86,7 @@ impl Sessions {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -201,7 +199,7 @@ mod tests {
         sessions.state().next = u32::MAX;
         let third = sessions.admit(visitor()).expect("room");
         assert_eq!(third.extranonce1(), [0, 0, 0, 1], "those in use are passed over");
-        assert!(sessions.admit(visitor()).is_none());
+        assert!(sessions.admit(visitor()).is_err());
         drop(second);
         assert_eq!(sessions.count(), 2);
         let fourth = sessions.admit(visitor()).expect("room again");

@@ -39,11 +39,20 @@ pub struct Visitor {
     pub port: u16,
     /// When it came.
     pub since: Instant,
+    /// Whether many may stand behind its address: programs on this machine, or those for whom a proxy connects without
+    /// saying who they are.
+    pub stands_for_many: bool,
 }
 
 impl Visitor {
     /// For a connection from this address, at a port that does not matter.
-    pub const fn new(remote: SocketAddr, protocol: Protocol, since: Instant) -> Self {
-        Self { remote, protocol, port: 0, since }
+    pub fn new(remote: SocketAddr, protocol: Protocol, since: Instant) -> Self {
+        let stands_for_many = remote.ip().to_canonical().is_loopback();
+        Self { remote, protocol, port: 0, since, stands_for_many }
+    }
+
+    /// Whom a proxy connects for.
+    pub(super) fn in_place_of(self, remote: SocketAddr) -> Self {
+        Self { port: self.port, ..Self::new(remote, self.protocol, self.since) }
     }
 }

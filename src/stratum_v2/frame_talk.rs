@@ -67,8 +67,7 @@ impl Talk for FrameTalk {
     }
 
     fn on_tick(&mut self, now: Now) -> Result<(), End> {
-        self.session.on_tick(now);
-        Ok(())
+        if self.session.on_tick(now) { Err(End::Refused) } else { Ok(()) }
     }
 
     fn is_ready(&self) -> bool {

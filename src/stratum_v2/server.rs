@@ -7,16 +7,16 @@ use super::frame_talk::FrameTalk;
 use super::session::{Session, SessionConfig};
 use crate::stratum::connection::Connection;
 use crate::stratum::gate::{Guest, Reception};
+use crate::stratum::seats::Seats;
 use crate::stratum::server::{BindError, House, Limits, bind_for};
 use crate::stratum::urls::{Reach, device_host};
 use crate::stratum::visitor::Protocol;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 /// A server of Stratum V2, before it runs.
 #[derive(Clone)]
@@ -27,8 +27,8 @@ pub struct Server {
     pub authority: Authority,
     /// Whose miners it serves: each channel is one.
     pub house: House,
-    /// A permit for each connection.
-    pub connections: Arc<Semaphore>,
+    /// A seat for each connection.
+    pub connections: Seats,
     /// Time limits.
     pub limits: Limits,
 }
@@ -67,9 +67,9 @@ impl Server {
             debug!(%remote, "miner refused: there is nothing to mine on");
             return;
         }
-        let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
-            warn!(%remote, "miner refused: too many are connected already");
-            return;
+        let seat = match self.connections.take(&guest.visitor) {
+            Ok(seat) => seat,
+            Err(none) => return none.log(remote),
         };
         let session = Session::new(Arc::clone(&self.config), self.house.sessions.clone(), guest.visitor);
         let talk = FrameTalk::new(session, &self.authority);
@@ -77,7 +77,7 @@ impl Server {
         let shutdown = shutdown.clone();
         connections.spawn(async move {
             connection.run(&shutdown).await;
-            drop(permit);
+            drop(seat);
         });
     }
 

@@ -15,6 +15,7 @@ use crate::stratum::served::{MAX_AGE, most};
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Sessions;
 use crate::stratum::submit::Found;
+use crate::stratum::trouble::{Measure, Refusals};
 use crate::stratum::user::{MAX_USER, owner_of};
 use crate::stratum::vardiff::Vardiff;
 use crate::stratum::visitor::Visitor;
@@ -146,6 +147,8 @@ pub struct Session {
     refused: u16,
     /// Whether a refusal was written to the log.
     logged: bool,
+    /// Of submits, on all channels together.
+    refusals: Refusals,
     replies: Vec<u8>,
 }
 
@@ -188,7 +191,7 @@ impl<'a> From<&'a OpenExtendedMiningChannel<'a>> for Open<'a> {
 
 impl Session {
     /// A session in which nothing was said yet.
-    pub const fn new(config: Arc<SessionConfig>, places: Sessions, visitor: Visitor) -> Self {
+    pub fn new(config: Arc<SessionConfig>, places: Sessions, visitor: Visitor) -> Self {
         Self {
             config,
             places,
@@ -200,6 +203,7 @@ impl Session {
             next_id: 1,
             refused: 0,
             logged: false,
+            refusals: Refusals::default(),
             replies: Vec::new(),
         }
     }
@@ -274,14 +278,20 @@ impl Session {
         }
     }
 
-    /// To be called every two seconds or so.
-    pub fn on_tick(&mut self, now: Now) {
+    /// To be called every two seconds or so. True when all its work has been refused for too long: hang up.
+    pub fn on_tick(&mut self, now: Now) -> bool {
+        match self.refusals.on_tick(now.instant) {
+            Measure::Nothing => {}
+            Measure::Reconnect => self.say_goodbye(),
+            Measure::Close => return true,
+        }
         self.forget_closed(now);
         for channel in self.channels.values_mut().filter(|channel| channel.tip.is_some()) {
             if channel.vardiff.on_tick(now.instant) || channel.is_exhausted(now.instant) {
                 channel.serve_again();
             }
         }
+        false
     }
 
     /// Whether the connection is set up.
@@ -470,7 +480,7 @@ impl Session {
         {
             return Err(NO_ROOM);
         }
-        let place = self.places.admit(self.visitor).ok_or(NO_ROOM)?;
+        let place = self.places.admit(self.visitor).map_err(|_| NO_ROOM)?;
         place.record.set_who(Who {
             user_agent: device.name,
             user: printable(user, MAX_USER),
@@ -516,6 +526,7 @@ impl Session {
                 (closed.and_then(|(_, channel, _)| channel.judge(submit, now).0), Err(Refused::NoChannel))
             }
         };
+        self.refusals.on_submit(answer.is_ok(), now.instant);
         if let Err(refused) = answer {
             let error = SubmitSharesErrorOwned {
                 channel_id: id,

@@ -86,12 +86,18 @@ async fn who_is_not_believed_or_says_it_wrongly_is_sent_away() {
     soon(running.stop()).await;
 }
 
+/// A connection for this address, if it is let in; without one, for whom is not said.
+async fn connect_for(running: &Running, ip: Option<&str>) -> Option<BufReader<TcpStream>> {
+    let mut stream = BufReader::new(soon(TcpStream::connect(running.address)).await.expect("a connection"));
+    let header = ip.map(|ip| format!("PROXY TCP4 {ip} 10.0.0.1 1 2\r\n")).unwrap_or_default();
+    let said = format!("{header}{SUBSCRIBE}\n");
+    stream.write_all(said.as_bytes()).await.expect("written");
+    matches!(soon(stream.read_u8()).await, Ok(b'{')).then_some(stream)
+}
+
 /// Whether a connection for this address is let in.
 async fn is_let_in(running: &Running, ip: &str) -> bool {
-    let mut stream = BufReader::new(soon(TcpStream::connect(running.address)).await.expect("a connection"));
-    let said = format!("PROXY TCP4 {ip} 10.0.0.1 1 2\r\n{SUBSCRIBE}\n");
-    stream.write_all(said.as_bytes()).await.expect("written");
-    matches!(soon(stream.read_u8()).await, Ok(b'{'))
+    connect_for(running, Some(ip)).await.is_some()
 }
 
 #[tokio::test]
@@ -99,5 +105,23 @@ async fn limits_are_for_the_address_that_is_said() {
     let running = Setup { most_sessions: 10_000, ..believing() }.start();
     knock_too_often(async || is_let_in(&running, "192.0.2.9").await).await;
     assert!(is_let_in(&running, "192.0.2.10").await, "others are undisturbed");
+    soon(running.stop()).await;
+}
+
+#[tokio::test]
+async fn one_address_gets_every_fourth_place_and_leaves_the_others() {
+    let running = Setup { most_sessions: 8, ..believing() }.start();
+    let mut held = Vec::new();
+    for ip in ["192.0.2.9", "192.0.2.10"] {
+        held.push(connect_for(&running, Some(ip)).await.expect("a place"));
+        held.push(connect_for(&running, Some(ip)).await.expect("another"));
+        assert!(!is_let_in(&running, ip).await, "two of eight are its part");
+    }
+    // Of many behind one proxy nobody knows whose they are.
+    for _ in 0..4 {
+        held.push(connect_for(&running, None).await.expect("a place"));
+    }
+    assert_eq!(running.sessions.count(), 8);
+    assert!(!is_let_in(&running, "192.0.2.11").await, "all are taken");
     soon(running.stop()).await;
 }

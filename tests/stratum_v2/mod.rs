@@ -16,6 +16,7 @@ use codec_sv2::{
 use common_messages_sv2::{Protocol, SetupConnectionOwned};
 use commonwork::stratum::device::PayoutClasses;
 use commonwork::stratum::gate::Gate;
+use commonwork::stratum::seats::Seats;
 use commonwork::stratum::server::Limits;
 use commonwork::stratum_v2::authority::Authority;
 use commonwork::stratum_v2::server::{self, Server};
@@ -35,7 +36,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 /// How a server is to be.
 struct Setup {
@@ -85,7 +86,7 @@ impl Setup {
             fee: None,
         };
         let (key, limits) = (authority.clone(), self.limits);
-        let connections = Arc::new(Semaphore::new(self.most_connections));
+        let connections = Seats::new(self.most_connections);
         let gate = Gate::new(&self.proxies);
         let world = World { share_queue: self.share_queue, gate, ..World::default() };
         let server = world.start(address, |house, shutdown| {

@@ -172,7 +172,7 @@ impl Script {
         for _ in 0..seconds.div_ceil(2) {
             self.now.instant += Duration::from_secs(2);
             self.now.unix += 2;
-            self.session.on_tick(self.now);
+            self.closed |= self.session.on_tick(self.now);
         }
         self.output()
     }

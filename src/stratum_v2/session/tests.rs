@@ -1,6 +1,7 @@
 //! What a connection says and hears, message by message: channels, jobs, targets, codes, and what is passed on.
 
 mod fee;
+mod refusals;
 
 use super::script::{Said, Script, accepted, header_hash, header_job, le, opened, refused, split, standard};
 use super::*;
