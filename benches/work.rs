@@ -70,13 +70,12 @@ fn template_to_notify_for_1000_connections(bencher: Bencher<'_, '_>) {
             hashed: Hashed::new(template.clone()),
             header: rig.header(),
             aim: Aim::Pool(aim.clone()),
-            clean: true,
         };
         let key = SeriesKey { owner: rig::owner(1), class: 11 };
         let job = maker.job(&round, key).expect("a job");
         for buffer in &mut buffers {
             buffer.clear();
-            job.write_notify(ids.next(), job.header().time, job.clean(), buffer);
+            job.write_notify(ids.next(), job.header().time, false, buffer);
         }
         divan::black_box(&buffers);
     });

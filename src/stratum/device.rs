@@ -7,24 +7,49 @@
 use super::difficulty::Difficulty;
 use thiserror::Error;
 
-/// How many outputs devices hold, by a part of the name of their program in small letters. P2TR outputs, the largest,
-/// have 43 bytes each beside some 240 of everything else. A program that is not here gets the smallest class: stock
-/// firmware up to the Antminer S19 takes about 750 bytes, the Bitaxe's 1,024 before the extranonce.
-const KNOWN: &[(&str, u16)] = &[
+/// What is known of the devices on which a program runs.
+struct Known {
+    /// A part of its name, in small letters.
+    part: &'static str,
+    /// How many outputs they hold: P2TR outputs, the largest, have 43 bytes each beside some 240 of everything else. Where it
+    /// is not known they get the smallest class: stock firmware up to the Antminer S19 takes about 750 bytes, the Bitaxe's
+    /// 1,024 before the extranonce.
+    outputs: Option<u16>,
+    /// The difficulty to begin with, as a power of two. Vardiff rises at once from one that is too low, but needs half a
+    /// minute for each step down.
+    start: i32,
+}
+
+/// The first part that a name has counts.
+const KNOWN: &[Known] = &[
     // 255 bytes in all.
-    ("nerdminer", 1),
+    known("nerdminer", Some(1), -13),
     // About 500.
-    ("nicehash", 6),
+    known("nicehash", Some(6), 19),
     // 2,250.
-    ("antminer s21/", 38),
-    ("bosminer", 38),
-    ("braiins", 38),
+    known("antminer s21/", Some(38), 14),
+    known("bosminer", Some(38), 14),
+    known("braiins", Some(38), 0),
     // 6,500.
-    ("whatsminer", 145),
+    known("whatsminer", Some(145), 14),
     // 16,000: ePIC and vnish.
-    ("powerplay-bm/", 360),
-    ("xminer-1.", 360),
+    known("powerplay-bm/", Some(360), 0),
+    known("xminer-1.", Some(360), 0),
+    known("commonwork", None, -10),
+    known("cpuminer", None, -10),
+    known("bitaxe", None, 9),
+    known("antminer", None, 14),
+    known("bmminer", None, 14),
 ];
+
+const fn known(part: &'static str, outputs: Option<u16>, start: i32) -> Known {
+    Known { part, outputs, start }
+}
+
+/// What is known of a program of this name, in small letters.
+fn find(agent: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| agent.contains(known.part))
+}
 
 /// The device has too little room for even the smallest class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -69,35 +94,22 @@ impl PayoutClasses {
     /// The class for a program of this name, whose owner `wished` for so many outputs.
     pub fn choose(&self, user_agent: &str, wished: Option<u16>) -> Result<u16, TooSmall> {
         let least = self.least();
-        let Some(holds) = wished.or_else(|| self.known(user_agent)) else { return Ok(least) };
+        let Some(holds) = wished.or_else(|| self.outputs(user_agent)) else { return Ok(least) };
         let fitting = self.classes.iter().rev().find(|class| **class <= holds);
         fitting.copied().ok_or(TooSmall { holds, least })
     }
 
-    fn known(&self, user_agent: &str) -> Option<u16> {
+    fn outputs(&self, user_agent: &str) -> Option<u16> {
         let agent = user_agent.to_ascii_lowercase();
-        let rows = self.table.iter().map(|(part, outputs)| (part.as_str(), *outputs));
-        rows.chain(KNOWN.iter().copied()).find(|(part, _)| agent.contains(part)).map(|(_, outputs)| outputs)
+        let own = self.table.iter().find(|(part, _)| agent.contains(part)).map(|(_, outputs)| *outputs);
+        own.or_else(|| find(&agent)?.outputs)
     }
 }
 
-/// Difficulty to begin with, by the name that the mining program gives itself. Vardiff rises at once from one that is
-/// too low, but needs half a minute for each step down.
+/// Difficulty to begin with, by the name that the mining program gives itself.
 pub(crate) fn start_difficulty(user_agent: &str) -> Difficulty {
-    const STARTS: &[(&str, i32)] = &[
-        ("nerdminer", -13),
-        ("commonwork", -10),
-        ("cpuminer", -10),
-        ("bitaxe", 9),
-        ("antminer", 14),
-        ("bmminer", 14),
-        ("bosminer", 14),
-        ("whatsminer", 14),
-        ("nicehash", 19),
-    ];
-    let agent = user_agent.to_ascii_lowercase();
-    let exponent = STARTS.iter().find(|(name, _)| agent.contains(name)).map_or(0, |(_, exponent)| *exponent);
-    Difficulty::power_of_two(exponent)
+    let known = find(&user_agent.to_ascii_lowercase());
+    Difficulty::power_of_two(known.map_or(0, |known| known.start))
 }
 
 #[cfg(test)]

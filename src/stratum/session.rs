@@ -23,14 +23,14 @@ use super::vardiff::Vardiff;
 use crate::address::address_of;
 use crate::work::fee::Fee;
 use crate::work::job::{Job, JobIds};
-use bitcoin::BlockHash;
 use sharechain::owner::Owner;
 use sharechain::params::Network;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::warn;
 
-/// A job is announced again, as new work, when none came for this long: many devices give up on a silent pool.
+/// A job is announced again, as new work, when none came for this long: many devices give up on a silent pool. Another
+/// comes every 25 s, unless the node cannot make any.
 pub const KEEPALIVE: Duration = Duration::from_secs(28);
 /// Lines that are no requests, one after the other, until the connection is given up.
 const MOST_GARBAGE: u8 = 3;
@@ -122,8 +122,6 @@ pub struct Session {
     /// The difficulty of the session that it resumed.
     resumed: Option<Difficulty>,
     worker: Option<Worker>,
-    /// Whether it has been told what work it gets.
-    begun: bool,
     pub(super) mask: u32,
     pub(super) vardiff: Vardiff,
     /// The highest difficulty that the present job allows.
@@ -135,8 +133,9 @@ pub struct Session {
     known: bool,
     pub(super) job: Option<Arc<Job>>,
     due: Due,
-    announced: Option<Announced>,
     pub(super) jobs: ServedJobs,
+    /// Whether the last of them is of this connection, and not of the one that it resumed.
+    announced: bool,
     pub(super) account: Account,
     garbage: u8,
     first_submits: FirstSubmits,
@@ -155,14 +154,6 @@ struct Worker {
     /// The user names, the one that was authorized first in front.
     names: Vec<String>,
     wishes: Wishes,
-}
-
-/// What was announced last.
-#[derive(Clone, Copy, Debug)]
-struct Announced {
-    difficulty: Difficulty,
-    prev_block: BlockHash,
-    at: Instant,
 }
 
 /// What is to be announced.
@@ -186,7 +177,6 @@ impl Session {
             user_agent: String::new(),
             resumed: None,
             worker: None,
-            begun: false,
             mask: 0,
             vardiff: Vardiff::new(Difficulty::ONE, now.instant),
             most: Difficulty::MAX,
@@ -195,8 +185,8 @@ impl Session {
             known: false,
             job: None,
             due: Due::Nothing,
-            announced: None,
             jobs: ServedJobs::default(),
+            announced: false,
             garbage: 0,
             first_submits: FirstSubmits::default(),
             refusals: Refusals::default(),
@@ -250,9 +240,9 @@ impl Session {
             Measure::Reconnect => self.send_away(),
             Measure::Close => return Some(Close::Refused),
         }
-        let announced = self.announced?;
+        let at = self.last_announced()?.at;
         let fell = self.vardiff.on_tick(now.instant);
-        let silent = now.instant.saturating_duration_since(announced.at) >= KEEPALIVE;
+        let silent = now.instant.saturating_duration_since(at) >= KEEPALIVE;
         if fell || silent {
             self.announce_again();
         }
@@ -303,8 +293,13 @@ impl Session {
         warn!(remote = %self.place.record.visitor().remote, "{trouble}");
     }
 
+    /// What was announced last on this connection.
+    fn last_announced(&self) -> Option<&Served> {
+        self.jobs.last().filter(|_| self.announced)
+    }
+
     fn announce_again(&mut self) {
-        if self.due == Due::Nothing && self.announced.is_some() {
+        if self.due == Due::Nothing && self.announced {
             self.due = Due::Again;
         }
     }
@@ -316,7 +311,7 @@ impl Session {
         let before = match due {
             Due::Again => self.jobs.last(),
             // The one it had before it came back.
-            _ if self.announced.is_none() => self.jobs.last_of(&job),
+            _ if !self.announced => self.jobs.last_of(&job),
             _ => None,
         };
         let (id, time) = match before {
@@ -326,20 +321,20 @@ impl Session {
         if time > job.max_time() {
             return;
         }
-        if self.announced.is_none() {
+        if !self.announced {
             self.vardiff.restart(now.instant);
         }
         self.most = most(&job);
         self.vardiff.limit(self.most, now.instant);
         let difficulty = self.vardiff.difficulty();
-        if self.announced.is_none_or(|announced| announced.difficulty != difficulty) {
+        let last = self.last_announced();
+        let moved = last.is_none_or(|last| last.job.header().prev_block != job.header().prev_block);
+        if last.is_none_or(|last| last.difficulty != difficulty) {
             message::write_difficulty(out, difficulty);
         }
         self.place.record.on_work(difficulty, now.instant);
-        let prev_block = job.header().prev_block;
-        let moved = self.announced.is_none_or(|announced| announced.prev_block != prev_block);
-        job.write_notify(id, time, moved || (due == Due::New && job.clean()), out);
-        self.announced = Some(Announced { difficulty, prev_block, at: now.instant });
+        job.write_notify(id, time, moved, out);
+        self.announced = true;
         let (mask, at) = (self.mask, now.instant);
         self.jobs.push(Served { id, job, time, difficulty, mask, extranonce: None, at });
     }

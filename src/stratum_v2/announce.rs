@@ -37,9 +37,9 @@ pub(super) fn target(difficulty: Difficulty) -> U256Owned {
 /// Announces what is due to one channel.
 pub(super) fn one(out: &mut Vec<u8>, id: u32, channel: &mut Channel, ids: &JobIds, now: Now) {
     let due = std::mem::replace(&mut channel.due, Due::Nothing);
-    let Some(job) = channel.job.clone() else { return };
+    let Some(job) = channel.work.job.clone() else { return };
     let header_time = job.header().time.max(channel.earliest(&job));
-    let (job_id, time) = match (channel.jobs.last(), channel.kind) {
+    let (job_id, time) = match (channel.work.jobs.last(), channel.kind) {
         _ if due != Due::Again => (job.id(), header_time),
         // Another time, or the miner would count through the same extranonces again.
         (Some(last), Kind::Extended) => (ids.next(), now.unix.max(last.time.saturating_add(1))),
@@ -60,7 +60,7 @@ pub(super) fn one(out: &mut Vec<u8>, id: u32, channel: &mut Channel, ids: &JobId
 
 /// Announces a new job to all channels of a group, each of which has it due.
 pub(super) fn group(out: &mut Vec<u8>, group: u32, members: &mut [(u32, &mut Channel)], now: Now) {
-    let Some(job) = members.first().and_then(|(_, first)| first.job.clone()) else { return };
+    let Some(job) = members.first().and_then(|(_, first)| first.work.job.clone()) else { return };
     let (mut is_future, mut time) = (false, job.header().time);
     for (id, channel) in members.iter_mut() {
         channel.due = Due::Nothing;
@@ -82,14 +82,12 @@ fn prepare(out: &mut Vec<u8>, id: u32, channel: &mut Channel, job: &Job, now: No
     }
     channel.limit(job, now.instant);
     let difficulty = channel.vardiff.difficulty();
-    if channel.told != difficulty {
+    if channel.work.told != difficulty {
         let message = SetTargetOwned { channel_id: id, maximum_target: target(difficulty) };
         frame::write(out, MiningOwned::SetTarget(message));
-        channel.told = difficulty;
+        channel.work.told = difficulty;
     }
-    if let Some(place) = &channel.place {
-        place.record.on_work(difficulty, now.instant);
-    }
+    channel.place.record.on_work(difficulty, now.instant);
     !channel.tip.is_some_and(|tip| tip.is_of(job))
 }
 
@@ -157,8 +155,8 @@ impl Announcement<'_> {
             let (prev_block, bits) = (header.prev_block, header.bits);
             channel.tip = Some(Tip { prev_block, bits, min_time: self.time });
         }
-        let (job, difficulty) = (Arc::clone(self.job), channel.told);
-        channel.jobs.push(Served {
+        let (job, difficulty) = (Arc::clone(self.job), channel.work.told);
+        channel.work.jobs.push(Served {
             id: self.id,
             job,
             time: self.time,

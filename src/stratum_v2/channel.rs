@@ -183,23 +183,30 @@ pub(super) struct Channel {
     pub(super) kind: Kind,
     pub(super) key: SeriesKey,
     pub(super) group: u32,
-    /// Its place among all that mine; given back when it is closed.
-    pub(super) place: Option<Place>,
-    number: [u8; PREFIX],
+    /// Its place among all that mine.
+    pub(super) place: Place,
     pub(super) vardiff: Vardiff,
     /// Hashes a second, as the miner says; 0 where it does not know.
     pub(super) rate: f32,
     pub(super) most: Difficulty,
-    /// The difficulty that the miner was told last.
-    pub(super) told: Difficulty,
-    pub(super) job: Option<Arc<Job>>,
     pub(super) due: Due,
     pub(super) tip: Option<Tip>,
-    pub(super) jobs: ServedJobs,
-    account: Account,
+    pub(super) work: Work,
     /// Times that a job was served again.
     again: u64,
     pub(super) unacknowledged: Unacknowledged,
+}
+
+/// What it takes to judge a channel's submits, which is all that is left of one that is closed.
+#[derive(Debug)]
+pub(super) struct Work {
+    number: [u8; PREFIX],
+    /// The difficulty that the miner was told last.
+    pub(super) told: Difficulty,
+    /// The newest job.
+    pub(super) job: Option<Arc<Job>>,
+    pub(super) jobs: ServedJobs,
+    account: Account,
 }
 
 impl Channel {
@@ -211,22 +218,25 @@ impl Channel {
         vardiff: Vardiff,
         fee: Option<&Fee>,
     ) -> Self {
-        let told = vardiff.difficulty();
+        let number = place.extranonce1();
+        let work = Work {
+            number,
+            told: vardiff.difficulty(),
+            job: None,
+            jobs: ServedJobs::default(),
+            account: Account::new(fee, number),
+        };
         Self {
             kind,
             key,
             group,
-            account: Account::new(fee, place.extranonce1()),
-            number: place.extranonce1(),
-            place: Some(place),
+            place,
             vardiff,
             rate: 0.0,
             most: Difficulty::MAX,
-            told,
-            job: None,
             due: Due::Nothing,
             tip: None,
-            jobs: ServedJobs::default(),
+            work,
             again: 0,
             unacknowledged: Unacknowledged::default(),
         }
@@ -234,23 +244,16 @@ impl Channel {
 
     /// Takes the newest job of the series, to be announced.
     pub(super) fn on_job(&mut self, job: Arc<Job>) {
-        self.job = Some(self.account.choose(job, self.vardiff.difficulty()));
+        self.work.job = Some(self.work.account.choose(job, self.vardiff.difficulty()));
         self.due = Due::New;
     }
 
     /// The bytes of the extranonce that no other channel has: all of them in a standard channel.
     pub(super) fn prefix(&self) -> Vec<u8> {
         match self.kind {
-            Kind::Standard => self.extranonce([0; ROLLED]).to_vec(),
-            Kind::Extended => self.number.to_vec(),
+            Kind::Standard => self.work.extranonce([0; ROLLED]).to_vec(),
+            Kind::Extended => self.work.number.to_vec(),
         }
-    }
-
-    fn extranonce(&self, rolled: [u8; ROLLED]) -> Extranonce {
-        let mut extranonce = [0; PREFIX + ROLLED];
-        extranonce[..PREFIX].copy_from_slice(&self.number);
-        extranonce[PREFIX..].copy_from_slice(&rolled);
-        extranonce
     }
 
     /// The extranonce that a header-only job is made with: the prefix the first time, then another each time.
@@ -260,9 +263,9 @@ impl Channel {
         }
         if due == Due::Again {
             self.again += 1;
-            return Some(self.extranonce(self.again.to_be_bytes()));
+            return Some(self.work.extranonce(self.again.to_be_bytes()));
         }
-        Some(self.extranonce([0; ROLLED]))
+        Some(self.work.extranonce([0; ROLLED]))
     }
 
     /// Keeps the difficulty at what a job allows.
@@ -278,7 +281,7 @@ impl Channel {
 
     /// The job that it has is to be served again, as new work.
     pub(super) fn serve_again(&mut self) {
-        if self.due == Due::Nothing && self.jobs.last().is_some() {
+        if self.due == Due::Nothing && self.work.jobs.last().is_some() {
             self.due = Due::Again;
         }
     }
@@ -286,10 +289,37 @@ impl Channel {
     /// Whether a miner of the rate that it tells, or its difficulty if that is higher, has gone through all headers of its
     /// job, at one time and with the version bits that devices roll. Those that roll the time too have more.
     pub(super) fn is_exhausted(&self, now: Instant) -> bool {
-        let Some(last) = self.jobs.last().filter(|_| self.kind == Kind::Standard) else { return false };
+        let Some(last) = self.work.jobs.last().filter(|_| self.kind == Kind::Standard) else { return false };
         // The difficulty alone would not do: it is never above what the job allows.
-        let rate = f64::from(self.rate).max(self.told.hashes() * SHARES_PER_MINUTE / 60.0);
+        let rate = f64::from(self.rate).max(self.work.told.hashes() * SHARES_PER_MINUTE / 60.0);
         rate * now.saturating_duration_since(last.at).as_secs_f64() >= HEADERS
+    }
+
+    /// Judges a submit, and counts it.
+    pub(super) fn on_submit(
+        &mut self,
+        submit: &Submit<'_>,
+        now: Now,
+    ) -> (Option<Found>, Result<Accepted, Refused>) {
+        let (found, answer) = self.work.judge(submit, now);
+        self.place.record.on_submit(answer.map_err(Reason::from), now.instant);
+        if let Ok(Accepted { difficulty, id }) = answer {
+            self.unacknowledged.add(submit.sequence, difficulty);
+            let meets_present = self.vardiff.difficulty().accepted_target().is_met_by(&id.0);
+            if meets_present && self.vardiff.on_share(self.most, now.instant) {
+                self.serve_again();
+            }
+        }
+        (found, answer)
+    }
+}
+
+impl Work {
+    fn extranonce(&self, rolled: [u8; ROLLED]) -> Extranonce {
+        let mut extranonce = [0; PREFIX + ROLLED];
+        extranonce[..PREFIX].copy_from_slice(&self.number);
+        extranonce[PREFIX..].copy_from_slice(&rolled);
+        extranonce
     }
 
     /// Judges a submit: what is to be passed on, and whether it is accepted. The first does not depend on the second.
@@ -323,13 +353,6 @@ impl Channel {
             Some(fault) => Err(Refused::Fault(fault)),
             None => Ok(Accepted { difficulty, id: found.candidate.id }),
         };
-        if answer.is_ok() {
-            self.unacknowledged.add(submit.sequence, difficulty);
-            let meets_present = self.vardiff.difficulty().accepted_target().is_met_by(&found.candidate.id.0);
-            if meets_present && self.vardiff.on_share(self.most, now.instant) {
-                self.serve_again();
-            }
-        }
         (found.is_worth_something().then_some(found), answer)
     }
 }

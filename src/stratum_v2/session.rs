@@ -5,12 +5,12 @@
 //! when they can be written.
 
 use super::announce;
-use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Refused, Submit, at_least, of_rate};
+use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Refused, Submit, Work, at_least, of_rate};
 use super::frame::{self, Inbound};
 use crate::stratum::device::{PayoutClasses, TooSmall};
 use crate::stratum::difficulty::Difficulty;
 use crate::stratum::message::printable;
-use crate::stratum::record::{Reason, Who};
+use crate::stratum::record::Who;
 use crate::stratum::served::{MAX_AGE, most};
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Sessions;
@@ -45,7 +45,7 @@ use mining_sv2::{
 use parsers_sv2::{CommonMessagesOwned, Mining, MiningOwned};
 use sharechain::owner::Owner;
 use sharechain::params::Network;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -139,8 +139,7 @@ pub struct Session {
     device: Option<Device>,
     channels: BTreeMap<u32, Channel>,
     /// Since when each is closed.
-    closed: VecDeque<(u32, Channel, Instant)>,
-    groups: BTreeMap<SeriesKey, u32>,
+    closed: VecDeque<(u32, Work, Instant)>,
     /// Of channels and groups, which share their numbers.
     next_id: u32,
     /// Channels refused for their users since the last that was opened.
@@ -199,7 +198,6 @@ impl Session {
             device: None,
             channels: BTreeMap::new(),
             closed: VecDeque::new(),
-            groups: BTreeMap::new(),
             next_id: 1,
             refused: 0,
             logged: false,
@@ -234,9 +232,9 @@ impl Session {
             channel.limit(&job, now.instant);
             channel.on_job(job);
         }
-        channel.told = channel.vardiff.difficulty();
+        channel.work.told = channel.vardiff.difficulty();
         let Ok(extranonce_prefix) = B032Owned::try_from(channel.prefix()) else { return };
-        let (target, group_channel_id) = (announce::target(channel.told), channel.group);
+        let (target, group_channel_id) = (announce::target(channel.work.told), channel.group);
         let success = match channel.kind {
             Kind::Standard => {
                 MiningOwned::OpenStandardMiningChannelSuccess(OpenStandardMiningChannelSuccessOwned {
@@ -340,21 +338,23 @@ impl Session {
         if self.device.as_ref().is_none_or(|device| device.wants_standard_jobs) {
             return;
         }
-        for group in self.groups.values() {
+        let due = self.channels.values().filter(|channel| channel.due == Due::New);
+        let groups: BTreeSet<u32> = due.map(|channel| channel.group).collect();
+        for group in groups {
             if out.len() >= MOST_AT_ONCE {
                 return;
             }
             let mut members: Vec<(u32, &mut Channel)> = self
                 .channels
                 .iter_mut()
-                .filter(|(_, channel)| channel.group == *group)
+                .filter(|(_, channel)| channel.group == group)
                 .map(|(id, channel)| (*id, channel))
                 .collect();
             // The first job of a channel is its own, and so is one that only some of them mine for the operator's fee.
             let all = members.iter().all(|(_, channel)| channel.due == Due::New && channel.tip.is_some());
-            let newest = |(_, channel): &(u32, &mut Channel)| channel.job.as_ref().map(Arc::as_ptr);
+            let newest = |(_, channel): &(u32, &mut Channel)| channel.work.job.as_ref().map(Arc::as_ptr);
             if members.len() > 1 && all && members.windows(2).all(|two| newest(&two[0]) == newest(&two[1])) {
-                announce::group(out, *group, &mut members, now);
+                announce::group(out, group, &mut members, now);
             }
         }
     }
@@ -475,9 +475,9 @@ impl Session {
         };
         let (vardiff, floor) = vardiff(open.rate, open.max_target, now)?;
         let key = SeriesKey { owner, class };
-        if self.channels.len() >= MAX_CHANNELS
-            || (self.groups.len() >= MAX_SERIES && !self.groups.contains_key(&key))
-        {
+        let keys = self.channels.values().map(|channel| channel.key);
+        let others: BTreeSet<SeriesKey> = keys.filter(|each| *each != key).collect();
+        if self.channels.len() >= MAX_CHANNELS || others.len() >= MAX_SERIES {
             return Err(NO_ROOM);
         }
         let place = self.places.admit(self.visitor).map_err(|_| NO_ROOM)?;
@@ -504,26 +504,19 @@ impl Session {
 
     /// The group of a series' channels: those that the same jobs are for.
     fn group(&mut self, key: SeriesKey) -> u32 {
-        if let Some(group) = self.groups.get(&key) {
-            return *group;
+        let member = self.channels.values().find(|channel| channel.key == key);
+        match member.map(|channel| channel.group) {
+            Some(group) => group,
+            None => self.new_id(),
         }
-        let group = self.new_id();
-        self.groups.insert(key, group);
-        group
     }
 
     fn on_submit(&mut self, id: u32, submit: &Submit<'_>, now: Now) -> Option<Event> {
         let (found, answer) = match self.channels.get_mut(&id) {
-            Some(channel) => {
-                let judged = channel.judge(submit, now);
-                if let Some(place) = &channel.place {
-                    place.record.on_submit(judged.1.map_err(Reason::from), now.instant);
-                }
-                judged
-            }
+            Some(channel) => channel.on_submit(submit, now),
             None => {
                 let closed = self.closed.iter_mut().find(|(closed, ..)| *closed == id);
-                (closed.and_then(|(_, channel, _)| channel.judge(submit, now).0), Err(Refused::NoChannel))
+                (closed.and_then(|(_, work, _)| work.judge(submit, now).0), Err(Refused::NoChannel))
             }
         };
         self.refusals.on_submit(answer.is_ok(), now.instant);
@@ -541,7 +534,7 @@ impl Session {
     fn on_update(&mut self, id: u32, rate: f32, max_target: &[u8], now: Now) -> Result<(), &'static str> {
         let channel = self.channels.get_mut(&id).ok_or(NO_CHANNEL)?;
         let (wanted, floor) = vardiff(rate, max_target, now)?;
-        if channel.job.as_ref().is_some_and(|job| most(job) < floor) {
+        if channel.work.job.as_ref().is_some_and(|job| most(job) < floor) {
             return Err(BAD_TARGET);
         }
         if rate > 0.0 {
@@ -551,7 +544,7 @@ impl Session {
             channel.vardiff.set_floor(floor, now.instant);
         }
         channel.vardiff.limit(channel.most, now.instant);
-        if channel.vardiff.difficulty() != channel.told {
+        if channel.vardiff.difficulty() != channel.work.told {
             channel.serve_again();
         }
         Ok(())
@@ -568,12 +561,9 @@ impl Session {
         for id in doomed {
             if let Some(mut channel) = self.channels.remove(&id) {
                 write_acknowledgement(&mut self.replies, id, &mut channel);
-                channel.place = None;
-                self.closed.push_back((id, channel, now.instant));
+                self.closed.push_back((id, channel.work, now.instant));
             }
         }
-        let channels = &self.channels;
-        self.groups.retain(|_, group| channels.values().any(|channel| channel.group == *group));
         let excess = self.closed.len().saturating_sub(MAX_CLOSED);
         self.closed.drain(..excess);
     }

@@ -153,12 +153,7 @@ impl Builder {
         };
         let aim = self.ground.aim(header, &template).await?;
         let height = template.height;
-        let round = Round {
-            hashed: memory.hashed(template),
-            clean: memory.prev_block != Some(header.prev_block),
-            header,
-            aim,
-        };
+        let round = Round { hashed: memory.hashed(template), header, aim };
         memory.prev_block = Some(header.prev_block);
         let round = memory.round.insert(round);
         let count = self.series.renew(Whose::All, self.fee.as_ref(), |key| memory.maker.job(round, key))?;

@@ -68,8 +68,6 @@ impl JobIds {
 pub struct JobParts {
     /// Its id.
     pub id: JobId,
-    /// Whether miners must drop what they are doing: the Bitcoin block mined on has changed.
-    pub clean: bool,
     /// The header's fields as the job starts with them; the nonce is ignored.
     pub header: ShareHeader,
     /// The earliest header time: the median of prev_block's last 11, and 1; later where that takes other bits.
@@ -154,7 +152,6 @@ pub enum BadJob {
 #[derive(Debug)]
 pub struct Job {
     id: JobId,
-    clean: bool,
     header: ShareHeader,
     min_time: u32,
     max_time: u32,
@@ -222,7 +219,6 @@ impl Job {
         let commitment_hash = parts.commitment_hash();
         Ok(Self {
             id: parts.id,
-            clean: parts.clean,
             notify: Mutex::new(Notify::Unused),
             header: parts.header,
             min_time: parts.min_time,
@@ -254,11 +250,6 @@ impl Job {
     /// The id that the builder gave it. A session that serves it a second time, changed, gives it another.
     pub const fn id(&self) -> JobId {
         self.id
-    }
-
-    /// Whether miners must drop what they are doing.
-    pub const fn clean(&self) -> bool {
-        self.clean
     }
 
     /// The header's fields that the job starts with.
@@ -344,7 +335,7 @@ impl Job {
         hash::merkle_root(txid, &self.branch)
     }
 
-    /// Appends the `mining.notify` line, its newline included.
+    /// Appends the `mining.notify` line, its newline included. When it is `clean`, miners drop what they are doing.
     pub fn write_notify(&self, id: JobId, time: u32, clean: bool, out: &mut Vec<u8>) {
         self.notify_line().write(id, time, clean, out);
     }

@@ -45,8 +45,6 @@ pub struct Round {
     pub header: ShareHeader,
     /// What the jobs are for.
     pub aim: Aim,
-    /// Whether miners must drop what they are doing.
-    pub clean: bool,
 }
 
 /// What a round's jobs are for, besides Bitcoin blocks.
@@ -144,7 +142,6 @@ impl JobMaker {
             coinbase_sigops: made.sigops,
             parts: JobParts {
                 id: self.ids.next(),
-                clean: round.clean,
                 header: round.header,
                 min_time: template.min_time.max(made.min_time),
                 max_time: made.max_time,
@@ -278,7 +275,6 @@ mod tests {
                 nonce: 0,
             },
             aim: Aim::Solo(Network::Main),
-            clean: true,
         };
         let mut maker = JobMaker::new(Arc::new(JobIds::starting_at(1)), [0; 4]);
         Arc::new(maker.job(&round, SeriesKey { owner: owner(3), class: 1 }).expect("a job"))

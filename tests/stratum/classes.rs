@@ -71,7 +71,6 @@ fn job_of(rig: &mut Rig, params: &ChainParams, class: u16, (weight_limit, sigop_
             draft,
             share_target: Target::MAX,
         })),
-        clean: false,
     };
     let ids = JobIds::starting_at(u32::from(class));
     let mut maker = JobMaker::new(Arc::new(ids), [0; 4]);

@@ -27,8 +27,6 @@ pub(crate) const MADE_AT: u32 = 1_800_000_000;
 pub(crate) struct JobMaker {
     /// The job's id; it is in the coinbase's tag too, so that other ids are other work.
     pub(crate) id: u32,
-    /// The clean flag.
-    pub(crate) clean: bool,
     /// Bitcoin height.
     pub(crate) height: u32,
     /// Each byte of prev_block.
@@ -54,7 +52,6 @@ impl Default for JobMaker {
         let hard = Target::MIN;
         Self {
             id: 1,
-            clean: false,
             height: 900_000,
             prev_block: 0xb1,
             version: 0x2000_0000,
@@ -126,7 +123,6 @@ impl JobMaker {
         };
         JobParts {
             id: JobId(self.id),
-            clean: self.clean,
             header: ShareHeader {
                 version: Version::from_consensus(self.version),
                 prev_block: BlockHash::from_byte_array([self.prev_block; 32]),

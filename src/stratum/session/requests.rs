@@ -31,18 +31,11 @@ impl Session {
         let Request { id, method, params } = request;
         // A line without a method answers something: nothing that is sent here asks.
         let method = method.as_deref()?;
-        let mut event = None;
+        let was_ready = self.is_ready();
         let result = match method {
             "mining.submit" => return self.on_submit(*id, params, now),
-            "mining.subscribe" => {
-                let result = self.on_subscribe(params, now);
-                event = self.begin(now);
-                Ok(result)
-            }
-            "mining.authorize" => self.on_authorize(params, now).map(|()| {
-                event = self.begin(now);
-                "true".into()
-            }),
+            "mining.subscribe" => Ok(self.on_subscribe(params, now)),
+            "mining.authorize" => self.on_authorize(params, now).map(|()| "true".into()),
             "mining.configure" => self.on_configure(params, now),
             "mining.suggest_target" => self.on_suggest_target(params, now),
             // The extranonce never changes, so there is nothing to subscribe to.
@@ -65,7 +58,7 @@ impl Session {
                 message::write_refusal(&mut self.replies, *id, result, &refusal);
             }
         }
-        event
+        if self.is_ready() && !was_ready { self.begin(now) } else { None }
     }
 
     fn on_submit(&mut self, id: Option<&str>, params: &Params<'_>, now: Now) -> Option<Event> {
@@ -192,7 +185,7 @@ impl Session {
     /// New work for a new difficulty, unless the job does not allow it anyway.
     fn announce_difficulty(&mut self) {
         let wanted = self.vardiff.difficulty().min(self.most);
-        if self.announced.is_some_and(|announced| announced.difficulty != wanted) {
+        if self.last_announced().is_some_and(|last| last.difficulty != wanted) {
             self.announce_again();
         }
     }
@@ -221,8 +214,7 @@ impl Session {
 
     /// Once it has subscribed and authorized, in whichever order: what work it gets, and how hard.
     fn begin(&mut self, now: Now) -> Option<Event> {
-        let worker = self.worker.as_ref().filter(|_| self.subscribed && !self.begun)?;
-        self.begun = true;
+        let worker = self.worker.as_ref()?;
         let name = worker.names.first().map_or("", String::as_str);
         let wished = worker.wishes.difficulty.or(worker.wishes.start);
         let known = wished.or(self.resumed).or_else(|| self.config.memory.recall(name, &self.user_agent));

@@ -84,7 +84,7 @@ fn a_group_is_told_together_unless_some_of_it_mine_for_the_fee() {
 
 /// A share of the job that a channel has, in whichever form it was told.
 fn submit_last(script: &mut Script, channel: u32, nonce: u32) {
-    let served = script.session.channels[&channel].jobs.last().expect("a job").clone();
+    let served = script.session.channels[&channel].work.jobs.last().expect("a job").clone();
     if served.extranonce.is_some() {
         accepted(&script.submit(channel, served.id.0, nonce));
     } else {
