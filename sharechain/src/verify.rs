@@ -37,6 +37,13 @@ pub struct Verdict {
     pub share: bool,
 }
 
+impl Verdict {
+    /// Whether the share chain may want it.
+    pub const fn is_for_chain(&self) -> bool {
+        self.share || self.share_block
+    }
+}
+
 /// Judges a header hash, in the byte order that SHA-256 gives.
 pub fn judge(hash: &[u8; 32], targets: &Targets) -> Verdict {
     Verdict {

@@ -1,7 +1,7 @@
 //! What a password may ask for, like `d=1024,c=38`. Everything else in it is ignored.
 
 use super::difficulty::Difficulty;
-use super::vardiff::SHARES_PER_MINUTE;
+use super::vardiff::suiting;
 
 /// The wishes in a password. Of wishes that contradict each other the first one counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,19 +27,16 @@ impl Wishes {
             match key.trim().to_ascii_lowercase().as_str() {
                 "d" | "diff" => wishes.difficulty = wishes.difficulty.or_else(difficulty),
                 "md" | "minimumdifficulty" => wishes.floor = wishes.floor.or_else(difficulty),
-                "th" => wishes.start = wishes.start.or_else(|| number().and_then(suiting)),
+                "th" => {
+                    wishes.start =
+                        wishes.start.or_else(|| number().and_then(|terahashes| suiting(terahashes * 1e12)))
+                }
                 "c" => wishes.outputs = wishes.outputs.or_else(|| value.parse().ok().filter(|n| *n > 0)),
                 _ => {}
             }
         }
         wishes
     }
-}
-
-/// The difficulty for so many terahashes a second.
-fn suiting(terahashes: f64) -> Option<Difficulty> {
-    let hashes = terahashes * 1e12 * 60.0 / SHARES_PER_MINUTE;
-    Difficulty::at_most(hashes / Difficulty::ONE.hashes())
 }
 
 #[cfg(test)]

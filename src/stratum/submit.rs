@@ -41,7 +41,7 @@ pub struct Found {
 impl Found {
     /// Whether the share chain is to have it.
     pub const fn is_for_chain(&self) -> bool {
-        (self.verdict.share || self.verdict.share_block) && !self.repeated
+        self.verdict.is_for_chain() && !self.repeated
     }
 
     /// Whether it is to be passed on at all.
@@ -81,7 +81,7 @@ impl<'a> Submit<'a> {
             job: job.parse().map_err(|_| Refusal::JobNotFound)?,
             extranonce2: params
                 .text(2)
-                .and_then(|digits| hex::eight_bytes(&digits))
+                .and_then(|digits| hex::bytes(&digits))
                 .ok_or(Refusal::BadParams("The extranonce2 must be exactly 16 hexadecimal digits"))?,
             time: params
                 .text(3)
@@ -124,8 +124,7 @@ pub(crate) fn weigh(
     let candidate = job.assemble(solution);
     let verdict = candidate.judge();
     let enough = difficulty.accepted_target().is_met_by(&candidate.id.0);
-    let for_chain = verdict.share || verdict.share_block;
-    let repeated = (enough || for_chain) && !account.insert(&candidate.id, now.instant);
+    let repeated = (enough || verdict.is_for_chain()) && !account.insert(&candidate.id, now.instant);
     let untimely = untimely(job, solution.time, newest, now);
     let fault = if untimely.is_some() {
         untimely

@@ -19,6 +19,16 @@ const SHORTEST: Duration = Duration::from_millis(10);
 /// The largest step down, as a power of two.
 const LARGEST_FALL: f64 = 4.0;
 
+/// The difficulty at which a miner of so many hashes a second finds as many shares as it should; none for what is no rate.
+pub(crate) fn suiting(hashes_per_second: f64) -> Option<Difficulty> {
+    Difficulty::at_most(hashes_per_second * 60.0 / SHARES_PER_MINUTE / Difficulty::ONE.hashes())
+}
+
+/// Hashes a second of a miner that finds as many shares as it should.
+pub(crate) fn rate_at(difficulty: Difficulty) -> f64 {
+    difficulty.hashes() * SHARES_PER_MINUTE / 60.0
+}
+
 /// The difficulty of one miner, and what is known of its rate.
 #[derive(Clone, Debug)]
 pub struct Vardiff {
@@ -131,7 +141,7 @@ mod tests {
         fn new(seed: u64, off: f64) -> Self {
             let start = Difficulty::power_of_two(10);
             let now = Instant::now();
-            let rate = start.hashes() * SHARES_PER_MINUTE / 60.0 * off;
+            let rate = rate_at(start) * off;
             let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
             Self { random, rate, now, vardiff: Vardiff::new(start, now), ticked: now, changes: 0 }
         }
@@ -170,7 +180,7 @@ mod tests {
 
         /// How many times too fast the miner is for its present difficulty.
         fn off(&self) -> f64 {
-            self.rate / (self.vardiff.difficulty().hashes() * SHARES_PER_MINUTE / 60.0)
+            self.rate / rate_at(self.vardiff.difficulty())
         }
 
         /// Time until the difficulty is where the rule leaves it alone, most of the time.

@@ -7,7 +7,7 @@ use crate::stratum::served::{ServedJobs, most};
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Place;
 use crate::stratum::submit::{Fault, Found, weigh};
-use crate::stratum::vardiff::{SHARES_PER_MINUTE, Vardiff};
+use crate::stratum::vardiff::{Vardiff, rate_at};
 use crate::work::fee::Fee;
 use crate::work::job::{Job, JobId, Solution};
 use crate::work::series::SeriesKey;
@@ -291,7 +291,7 @@ impl Channel {
     pub(super) fn is_exhausted(&self, now: Instant) -> bool {
         let Some(last) = self.work.jobs.last().filter(|_| self.kind == Kind::Standard) else { return false };
         // The difficulty alone would not do: it is never above what the job allows.
-        let rate = f64::from(self.rate).max(self.work.told.hashes() * SHARES_PER_MINUTE / 60.0);
+        let rate = f64::from(self.rate).max(rate_at(self.work.told));
         rate * now.saturating_duration_since(last.at).as_secs_f64() >= HEADERS
     }
 
@@ -362,11 +362,4 @@ pub(super) fn at_least(target: &[u8]) -> Option<Difficulty> {
     let target = Target::new(U256::from_little_endian(target))?;
     let all = Difficulty::MIN.exponent()..=Difficulty::MAX.exponent();
     all.map(Difficulty::power_of_two).find(|difficulty| difficulty.target() <= target)
-}
-
-/// The difficulty at which a miner of this rate finds as many shares as it should; none for one that does not know its
-/// rate.
-pub(super) fn of_rate(hashes_per_second: f32) -> Option<Difficulty> {
-    let hashes = f64::from(hashes_per_second) * 60.0 / SHARES_PER_MINUTE;
-    Difficulty::at_most(hashes / Difficulty::ONE.hashes())
 }

@@ -5,7 +5,7 @@
 //! when they can be written.
 
 use super::announce;
-use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Refused, Submit, Work, at_least, of_rate};
+use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Refused, Submit, Work, at_least};
 use super::frame::{self, Inbound};
 use crate::stratum::device::{PayoutClasses, TooSmall};
 use crate::stratum::difficulty::Difficulty;
@@ -17,7 +17,7 @@ use crate::stratum::sessions::Sessions;
 use crate::stratum::submit::Found;
 use crate::stratum::trouble::{Measure, Refusals};
 use crate::stratum::user::{MAX_USER, owner_of};
-use crate::stratum::vardiff::Vardiff;
+use crate::stratum::vardiff::{Vardiff, suiting};
 use crate::stratum::visitor::Visitor;
 use crate::work::fee::Fee;
 use crate::work::job::{Job, JobIds};
@@ -595,7 +595,7 @@ fn vardiff(rate: f32, max_target: &[u8], now: Now) -> Result<(Vardiff, Difficult
         return Err(BAD_RATE);
     }
     let floor = at_least(max_target).ok_or(BAD_TARGET)?;
-    let mut vardiff = Vardiff::new(of_rate(rate).unwrap_or(Difficulty::ONE), now.instant);
+    let mut vardiff = Vardiff::new(suiting(rate.into()).unwrap_or(Difficulty::ONE), now.instant);
     vardiff.set_floor(floor, now.instant);
     Ok((vardiff, floor))
 }

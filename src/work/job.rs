@@ -39,11 +39,15 @@ impl FromStr for JobId {
     type Err = BadJobId;
 
     fn from_str(text: &str) -> Result<Self, BadJobId> {
-        // from_str_radix alone would take a sign.
-        let digits = (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let value = if digits { u32::from_str_radix(text, 16).ok() } else { None };
-        value.map(Self).ok_or(BadJobId)
+        hex_u32(text).map(Self).ok_or(BadJobId)
     }
+}
+
+/// 1 to 8 digits as a number, as miners write them: some leave out leading zeros.
+pub(crate) fn hex_u32(text: &str) -> Option<u32> {
+    // from_str_radix alone would take a sign.
+    let digits = (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if digits { u32::from_str_radix(text, 16).ok() } else { None }
 }
 
 /// Gives out job ids: counting up from a random start, so that none comes back within any job's life, not even

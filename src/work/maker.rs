@@ -302,7 +302,7 @@ mod tests {
         assert_ne!(job.commitment_hash(), &[0; 32]);
         assert!(job.commitment().is_none() && candidate.share().is_none());
         let verdict = candidate.judge();
-        assert!(!verdict.share && !verdict.share_block);
+        assert!(!verdict.is_for_chain());
     }
 
     #[test]

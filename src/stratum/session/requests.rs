@@ -115,7 +115,7 @@ impl Session {
     /// Goes on where an earlier session of this device ended, if it names one that is still known. Shares that were on the
     /// way then count, and repeated work is recognised.
     fn resume(&mut self, params: &Params<'_>, now: Now) {
-        let named = params.text(1).and_then(|id| hex::four_bytes(&id));
+        let named = params.text(1).and_then(|id| hex::bytes(&id));
         let Some(rest) = named.and_then(|extranonce1| self.place.resume(extranonce1, now.instant)) else {
             return;
         };
@@ -149,7 +149,7 @@ impl Session {
         let digits = params.text(0);
         let target = digits
             .as_deref()
-            .and_then(hex::thirty_two_bytes)
+            .and_then(hex::bytes::<32>)
             .and_then(|bytes| Target::new(U256::from_big_endian(&bytes)))
             .ok_or(Refusal::BadParams("mining.suggest_target takes 64 hexadecimal digits, not all 0"))?;
         self.ask(Difficulty::within(target), now);
