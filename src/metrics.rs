@@ -16,6 +16,12 @@ pub struct Metrics(Arc<Numbers>);
 /// The numbers.
 #[derive(Debug, Default)]
 pub struct Numbers {
+    /// Submits of miners that were accepted.
+    pub submits_accepted: Counter,
+    /// Submits of miners that were refused, by why.
+    pub submits_refused: Refused,
+    /// From a submit being taken up to its answer being ready to be written.
+    pub submit_to_answer: Timing,
     /// From a new template or tip to jobs for everybody.
     pub change_to_jobs: Timing,
     /// From the arrival of a gossiped share or share block to its being passed on.
@@ -48,6 +54,23 @@ impl Deref for Metrics {
     fn deref(&self) -> &Numbers {
         &self.0
     }
+}
+
+/// Submits that were refused.
+#[derive(Debug, Default)]
+pub struct Refused {
+    /// For a Bitcoin block that is long past.
+    pub stale: Counter,
+    /// For a job that is not known, or no longer.
+    pub unknown_job: Counter,
+    /// Submitted before.
+    pub repeated: Counter,
+    /// Above the target.
+    pub too_easy: Counter,
+    /// With a header time that cannot be.
+    pub untimely: Counter,
+    /// Anything else.
+    pub other: Counter,
 }
 
 /// A number that only grows.

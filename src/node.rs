@@ -194,6 +194,7 @@ impl Node {
             work: series.clone(),
             outbox: Outbox { blocks: finder.clone(), shares: candidate_sender },
             open: open.clone(),
+            metrics: metrics.clone(),
         };
         let servers = Servers::new(config, listeners, service)?;
         let authority = servers.authority.clone();

@@ -94,6 +94,21 @@ impl Page {
         let results =
             |accepted: u64, refused: u64| [("result", "accepted", accepted), ("result", "refused", refused)];
         let finders = |all: u64, own: u64| [("by", "own", own), ("by", "others", all.saturating_sub(own))];
+        let refused = &m.submits_refused;
+        let submits = [
+            ("accepted", &m.submits_accepted),
+            ("stale", &refused.stale),
+            ("unknown_job", &refused.unknown_job),
+            ("repeated", &refused.repeated),
+            ("too_easy", &refused.too_easy),
+            ("untimely", &refused.untimely),
+            ("other", &refused.other),
+        ];
+        writer.counters(
+            "submits",
+            "Work that miners handed in, by what they were answered",
+            &submits.map(|(result, counter)| ("result", result, counter.get())),
+        )?;
         writer.counters(
             "shares",
             "Shares taken into the pool, by whose miners found them",
@@ -124,6 +139,11 @@ impl Page {
 
     fn times(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
         let m = &self.metrics;
+        writer.timing(
+            "submit_answer",
+            "From a submit being taken up to its answer being ready",
+            &m.submit_to_answer,
+        )?;
         writer.timing("jobs", "From a new template or tip to jobs for everybody", &m.change_to_jobs)?;
         writer.timing(
             "share_relay",

@@ -8,6 +8,7 @@ use crate::api::form::FeeForm;
 use crate::bitcoin::client::Health;
 use crate::config::{Config, FeeConfig};
 use crate::legacy::server as legacy;
+use crate::metrics::Metrics;
 use crate::open_files;
 use crate::peers::driver::Footing;
 use crate::stratum::device::PayoutClasses;
@@ -88,6 +89,8 @@ pub(super) struct Service {
     pub(super) outbox: Outbox,
     /// Whether miners are let in.
     pub(super) open: watch::Receiver<bool>,
+    /// Told of submits.
+    pub(super) metrics: Metrics,
 }
 
 /// The servers of all protocols, before they run.
@@ -104,11 +107,11 @@ pub(super) struct Servers {
 impl Servers {
     /// Needs the data folder for the key of Stratum V2 and the certificate.
     pub(super) fn new(config: &Config, mut listeners: Listeners, service: Service) -> anyhow::Result<Self> {
-        let Service { solo, classes, ids, fee, work, outbox, open } = service;
+        let Service { solo, classes, ids, fee, work, outbox, open, metrics } = service;
         let network = config.place.network();
         let wanted = !listeners.v2.is_empty();
         let authority = wanted.then(|| Authority::load(&config.place.authority_file())).transpose()?;
-        let sessions = Sessions::new(random_u32()?, MAX_SESSIONS);
+        let sessions = Sessions::new(random_u32()?, MAX_SESSIONS).measured_by(metrics);
         let port_v2 = listeners.port_v2(config);
         let (identity, tls_ports) = tls::open(config)?;
         let addresses =

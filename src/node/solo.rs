@@ -64,6 +64,7 @@ pub(super) async fn run(
         work: series.clone(),
         outbox: Outbox { blocks: Arc::new(SoloFinder::new(bitcoin.submitter())), shares },
         open,
+        metrics: metrics.clone(),
     };
     let servers = Servers::new(config, listeners, service)?;
     let builder = Builder {

@@ -3,6 +3,7 @@
 
 use super::difficulty::Difficulty;
 use super::visitor::Visitor;
+use crate::metrics::Metrics;
 use sharechain::owner::Owner;
 use sharechain::share::ShareId;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ const SHORTEST: f64 = 10.0;
 #[derive(Debug)]
 pub struct MinerRecord {
     visitor: Visitor,
+    metrics: Metrics,
     state: Mutex<State>,
 }
 
@@ -123,8 +125,8 @@ pub struct MinerSnapshot {
 
 impl MinerRecord {
     /// One that has said nothing yet.
-    pub(super) fn new(visitor: Visitor) -> Self {
-        Self { visitor, state: Mutex::default() }
+    pub(super) fn new(visitor: Visitor, metrics: Metrics) -> Self {
+        Self { visitor, metrics, state: Mutex::default() }
     }
 
     /// Where it came from, and to.
@@ -144,8 +146,9 @@ impl MinerRecord {
         state.rate.get_or_insert(Rate { since: now, at: now, hashes: 0.0 });
     }
 
-    /// Counts a submit.
+    /// Counts a submit that was taken up at this time.
     pub(crate) fn on_submit(&self, answer: Result<Accepted, Reason>, now: Instant) {
+        self.count(&answer, now);
         let mut state = self.state();
         match answer {
             Ok(Accepted { difficulty, id }) => {
@@ -159,6 +162,22 @@ impl MinerRecord {
             }
             Err(reason) => *state.tally.count_of(reason) += 1,
         }
+    }
+
+    /// Adds a submit to those of all miners.
+    fn count(&self, answer: &Result<Accepted, Reason>, now: Instant) {
+        let refused = &self.metrics.submits_refused;
+        let counter = match answer {
+            Ok(_) => &self.metrics.submits_accepted,
+            Err(Reason::Stale) => &refused.stale,
+            Err(Reason::UnknownJob) => &refused.unknown_job,
+            Err(Reason::Repeated) => &refused.repeated,
+            Err(Reason::TooEasy) => &refused.too_easy,
+            Err(Reason::Untimely) => &refused.untimely,
+            Err(Reason::Other) => &refused.other,
+        };
+        counter.count();
+        self.metrics.submit_to_answer.observe(now.elapsed());
     }
 
     /// All of it, now.
@@ -232,7 +251,7 @@ mod tests {
 
     fn record(now: Instant) -> MinerRecord {
         let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        MinerRecord::new(Visitor::new(remote, Protocol::Stratum, now))
+        MinerRecord::new(Visitor::new(remote, Protocol::Stratum, now), Metrics::default())
     }
 
     fn share(exponent: i32, id: [u8; 32]) -> Result<Accepted, Reason> {

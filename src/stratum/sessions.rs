@@ -7,6 +7,7 @@ use super::record::{MinerRecord, MinerSnapshot};
 use super::seats::{NoSeat, Seat, Seats};
 use super::served::{MAX_AGE, ServedJobs};
 use super::visitor::Visitor;
+use crate::metrics::Metrics;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -27,6 +28,7 @@ struct State {
     live: BTreeMap<u32, Arc<MinerRecord>>,
     /// In the order in which they ended.
     resting: VecDeque<(u32, Rest)>,
+    metrics: Metrics,
 }
 
 /// What is left of a session that ended: all that makes late shares and repeated work known.
@@ -55,8 +57,16 @@ impl Sessions {
     /// None yet, and room for `most`, of which one address gets a part. Extranonces count up from `start`, which should be random, so that work done
     /// before a restart is not done again.
     pub fn new(start: u32, most: usize) -> Self {
-        let state = State { next: start, live: BTreeMap::new(), resting: VecDeque::new() };
+        let (live, resting) = (BTreeMap::new(), VecDeque::new());
+        let state = State { next: start, live, resting, metrics: Metrics::default() };
         Self { seats: Seats::new(most), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The same, and the submits of all of them are counted there.
+    #[must_use]
+    pub fn measured_by(self, metrics: Metrics) -> Self {
+        self.state().metrics = metrics;
+        self
     }
 
     /// A place for a new session, if there is one for this visitor.
@@ -68,7 +78,7 @@ impl Sessions {
         }
         let number = state.next;
         state.next = number.wrapping_add(1);
-        let record = Arc::new(MinerRecord::new(visitor));
+        let record = Arc::new(MinerRecord::new(visitor, state.metrics.clone()));
         state.live.insert(number, Arc::clone(&record));
         Ok(Place { sessions: self.clone(), _seat: seat, number, rest: None, record })
     }

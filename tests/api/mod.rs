@@ -4,7 +4,7 @@ mod network;
 mod node;
 mod openapi;
 mod owners;
-mod raw;
+pub(crate) mod raw;
 mod safety;
 mod scrape;
 

@@ -46,22 +46,26 @@ fn named(text: &str) -> BTreeSet<String> {
 async fn numbers_are_served_by_the_conventions() {
     let served = with_all_there_is().await;
     let metrics = &served.metrics;
-    metrics.change_to_jobs.observe(Duration::from_micros(60));
-    metrics.change_to_jobs.observe(Duration::from_secs(60));
+    metrics.submits_accepted.add(5);
+    metrics.submits_refused.stale.count();
+    metrics.submit_to_answer.observe(Duration::from_micros(60));
+    metrics.submit_to_answer.observe(Duration::from_secs(60));
     metrics.shares.add(3);
     metrics.own_shares.count();
     let page = page(&served).await;
     for line in [
-        "# TYPE commonwork_shares counter",
+        "# TYPE commonwork_submits counter",
+        "commonwork_submits_total{result=\"accepted\"} 5",
+        "commonwork_submits_total{result=\"stale\"} 1",
         "commonwork_shares_total{by=\"own\"} 1",
         "commonwork_shares_total{by=\"others\"} 2",
-        "# UNIT commonwork_jobs_seconds seconds",
-        "# TYPE commonwork_jobs_seconds histogram",
-        "commonwork_jobs_seconds_count 2",
-        "commonwork_jobs_seconds_bucket{le=\"0.00005\"} 0",
-        "commonwork_jobs_seconds_bucket{le=\"0.0001\"} 1",
-        "commonwork_jobs_seconds_bucket{le=\"10.0\"} 1",
-        "commonwork_jobs_seconds_bucket{le=\"+Inf\"} 2",
+        "# UNIT commonwork_submit_answer_seconds seconds",
+        "# TYPE commonwork_submit_answer_seconds histogram",
+        "commonwork_submit_answer_seconds_count 2",
+        "commonwork_submit_answer_seconds_bucket{le=\"0.00005\"} 0",
+        "commonwork_submit_answer_seconds_bucket{le=\"0.0001\"} 1",
+        "commonwork_submit_answer_seconds_bucket{le=\"10.0\"} 1",
+        "commonwork_submit_answer_seconds_bucket{le=\"+Inf\"} 2",
         "commonwork_bitcoind_up{bitcoind=\"http://one:8332\"} 1.0",
         "commonwork_clock_ahead_seconds -2.0",
         "commonwork_share_chain_height 1.0",

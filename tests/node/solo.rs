@@ -3,10 +3,12 @@
 use super::coinbase::satoshis;
 use super::hand::{Found, Hand, HandJob, Want};
 use super::process::{Process, ask};
+use crate::api::raw::ask as ask_raw;
 use crate::cli::Program;
 use crate::support::bitcoind::{BitcoinD, Chain, Options, wait_for};
 use crate::support::jobs::owner;
 use commonwork::address::address_of;
+use commonwork::api::{Client, Token};
 use serde_json::{Value, json};
 use sharechain::params::Network;
 use std::net::SocketAddr;
@@ -101,6 +103,19 @@ async fn a_block_pays_its_finder_alone_and_the_program_says_so() {
 
     let status = solo.status();
     assert_eq!((&status["miners"]["solo"], &status["chain"]), (&json!(true), &Value::Null));
+    let numbers = numbers(&status).await;
+    for line in [
+        "commonwork_submits_total{result=\"accepted\"} 7",
+        "commonwork_submits_total{result=\"repeated\"} 3",
+        "commonwork_submit_answer_seconds_count 10",
+        "commonwork_bitcoin_blocks_total 4",
+        "commonwork_bitcoin_block_answers_total{result=\"accepted\"} 4",
+        "commonwork_bitcoin_block_answer_seconds_count 4",
+        "commonwork_miners 2.0",
+    ] {
+        assert!(numbers.lines().any(|other| other == line), "{line:?} is not in:\n{numbers}");
+    }
+    assert!(!numbers.contains("commonwork_jobs_seconds_count 0\n"), "{numbers}");
     let told = solo.program.run(&[&["status"], &PLACE[..]].concat());
     assert!(
         told.output.contains("SOLO: nothing is shared, and only a Bitcoin block pays"),
@@ -117,6 +132,19 @@ async fn a_block_pays_its_finder_alone_and_the_program_says_so() {
     let folder = solo.program.home().join(".local/share/commonwork/regtest");
     assert!(folder.join("found").exists());
     assert!(!folder.join("sharechain").exists() && !folder.join("peers.json").exists(), "nothing of a pool");
+}
+
+/// What the node's interface counts, once the last block's answer is among it.
+async fn numbers(status: &Value) -> String {
+    let interface: SocketAddr =
+        status["interface"].as_str().expect("an address").parse().expect("an address");
+    loop {
+        let numbers = ask_raw(interface, "GET /metrics", &[]).await;
+        if numbers.contains("commonwork_bitcoin_block_answer_seconds_count 4\n") {
+            return numbers;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,5 +174,10 @@ async fn of_twenty_equal_jobs_two_are_mined_for_a_fee_of_a_tenth() {
     let job = own.newest().await.expect("served");
     let found = find_block(&mut own, &job).await;
     assert_eq!(solo.paid_by(&found.id.to_string()), [(fees, SUBSIDY)]);
-    solo.process.kill();
+    // Its owner ends it by the interface, in order.
+    let interface = solo.status()["interface"].as_str().expect("an address").parse().expect("an address");
+    let folder = solo.program.home().join(".local/share/commonwork/regtest");
+    let token = Token::read(&folder).expect("the owner's");
+    assert!(Client::new(interface).stop(&token).await.expect("an answer").stopping);
+    assert_eq!(solo.process.ended().code(), Some(0), "{:#?}", solo.process.log);
 }
