@@ -30,9 +30,15 @@ fn a_watched_node_may_go_away_and_come_back() {
     let mut node = Process::start(&program, &EMBEDDED);
     node.until_it_says("stratum+tcp://");
     let once = program.run(&[&["status"], &EMBEDDED[..]].concat());
-    for wanted in
-        ["chain        ", "on embedded, height 0", "miners       0", "stratum+tcp://127.0.0.1:", "interface "]
-    {
+    for wanted in [
+        "chain        ",
+        "on embedded, height 0",
+        "miners       0",
+        "stratum+tcp://127.0.0.1:",
+        "interface ",
+        "health ",
+        "no miner is connected\n             -> point hardware",
+    ] {
         assert!(once.output.contains(wanted), "{wanted} is not in:\n{}{}", once.output, once.errors);
     }
 

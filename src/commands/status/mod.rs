@@ -1,14 +1,17 @@
-//! `commonwork status`: asks the running node where its chain stands, and where miners connect; once, or again and
-//! again on one screen.
+//! `commonwork status`: asks the running node how it does, and where miners connect; once, or again and again on
+//! one screen.
 
+mod health;
+mod miners;
 mod screen;
 mod text;
 mod watch;
 
 use super::Outcome;
 use super::output::{OutputError, print, print_json};
-use crate::api::form::{MinersForm, PeersForm, TipForm};
+use crate::api::form::{HealthForm, MinersForm, PeersForm, TipForm};
 use crate::api::{self, Client, ClientError};
+use crate::chain::now;
 use crate::config::Place;
 use clap::Args;
 use serde::Serialize;
@@ -59,6 +62,7 @@ struct Status {
     /// None where it has no network between nodes.
     peers: Option<PeersForm>,
     miners: MinersForm,
+    health: HealthForm,
 }
 
 /// Tells how the running node does, until `stop` where it is to be watched.
@@ -74,9 +78,14 @@ pub async fn run(place: &Place, args: &StatusArgs, stop: &CancellationToken) -> 
     if args.json {
         print_json(&status)?
     } else {
-        print(&text::text(&status))?
+        print(&text::text(&status, seconds()))?
     }
     Ok(Outcome::Good)
+}
+
+/// Since 1970.
+fn seconds() -> u64 {
+    u64::from(now().0)
 }
 
 async fn ask(place: &Place) -> Result<Status, StatusError> {
@@ -90,5 +99,6 @@ async fn ask(place: &Place) -> Result<Status, StatusError> {
         Err(ClientError::Refused(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    Ok(Status { interface, chain, peers, miners })
+    let health = client.health().await?;
+    Ok(Status { interface, chain, peers, miners, health })
 }

@@ -1,10 +1,16 @@
 //! What `commonwork status` shows, line by line.
 
-use super::Status;
+use super::{Status, health, miners};
 use crate::work::fee::percent;
 
-/// The whole screen; every line is ended.
-pub(super) fn text(Status { interface, chain, peers, miners }: &Status) -> String {
+/// The whole screen; every line is ended. `now` is in seconds since 1970.
+pub(super) fn text(status: &Status, now: u64) -> String {
+    let list = miners::text(&status.miners.workers, now);
+    let gap = if list.is_empty() { "" } else { "\n" };
+    lines(status) + &health::text(&status.health) + gap + &list
+}
+
+fn lines(Status { interface, chain, peers, miners, .. }: &Status) -> String {
     let mut text = match chain {
         Some(chain) => {
             let height = chain.tip.as_ref().map_or(0, |tip| tip.height);
@@ -31,7 +37,8 @@ pub(super) fn text(Status { interface, chain, peers, miners }: &Status) -> Strin
             &format!("peers        {connected} connected, {dialed} of them dialed; {} known\n", peers.known);
     }
     let served = if miners.serving { "served" } else { "not let in now" };
-    text += &format!("miners       {}, {served}\n", miners.count);
+    let together = miners::together(&miners.workers);
+    text += &format!("miners       {}, {served}; {together} together\n", miners.count);
     for address in &miners.stratum {
         text += &format!("Stratum      stratum+tcp://{address}\n");
     }
@@ -62,7 +69,7 @@ pub(super) fn text(Status { interface, chain, peers, miners }: &Status) -> Strin
 mod tests {
     use super::*;
     use crate::api::form::{
-        BitcoinForm, FeeForm, MinersForm, PeerForm, PeersForm, Text, TipForm, WindowForm,
+        BitcoinForm, FeeForm, HealthForm, MinersForm, PeerForm, PeersForm, Text, TipForm, WindowForm,
     };
     use bitcoin::BlockHash;
     use bitcoin::hashes::Hash;
@@ -105,14 +112,15 @@ mod tests {
         };
         let peers = vec![peer(true), peer(false), peer(true)];
         let peers = PeersForm { id: String::new(), addresses: vec![], known: 9, peers };
-        let mut status = Status { interface: port, chain: Some(chain), peers: Some(peers), miners };
-        let shown = text(&status);
+        let health = HealthForm { healthy: true, items: vec![] };
+        let mut status = Status { interface: port, chain: Some(chain), peers: Some(peers), miners, health };
+        let shown = text(&status, 0);
         for wanted in [
             "main on main, height 0\n",
             "0.000 Bitcoin blocks' worth of work by 0 owners\n",
             "height 7, 00",
             "3 connected, 2 of them dialed; 9 known\n",
-            "3, served\n",
+            "3, served; 0.00 H/s together\n",
             "stratum+tcp://127.0.0.1:1\n",
             "stratum+tls://127.0.0.1:1\n",
             "certificate  AB:CD (SHA-256)\n",
@@ -120,7 +128,7 @@ mod tests {
             "getwork      http://127.0.0.1:1\n",
             "authority    9bX\n",
             "fee          0.5 % of others' work, for bc1q\n",
-            "http://127.0.0.1:1\n",
+            "http://127.0.0.1:1\nhealth       all is well\n",
         ] {
             assert!(shown.contains(wanted), "{wanted:?} is not in:\n{shown}");
         }
@@ -135,13 +143,13 @@ mod tests {
             ..status.miners
         };
         status.peers = None;
-        let shown = text(&status);
+        let shown = text(&status, 0);
         assert!(shown.contains("not let in now"), "{shown}");
         for unwanted in ["TLS", "certificate", "authority", "V2", "getwork", "fee", "peers"] {
             assert!(!shown.contains(unwanted), "{unwanted:?} is in:\n{shown}");
         }
         let miners = MinersForm { solo: true, ..status.miners };
-        let shown = text(&Status { chain: None, miners, ..status });
+        let shown = text(&Status { chain: None, miners, ..status }, 0);
         assert!(shown.starts_with("mode         SOLO: ") && !shown.contains("chain  "), "{shown}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::screen::Screen;
 use super::text::text;
-use super::{Outcome, Status, StatusError, ask};
+use super::{Outcome, Status, StatusError, ask, seconds};
 use crate::commands::output::print;
 use crate::config::Place;
 use serde_json::json;
@@ -21,10 +21,9 @@ pub(super) async fn watch(place: &Place, as_json: bool, pause: Duration) -> Resu
         match &screen {
             None => print(&line(&answer))?,
             Some(screen) => {
-                if let Ok(status) = &answer {
-                    last = Some((Instant::now(), text(status)));
-                }
-                screen.show(&shown(&answer, last.as_ref(), Instant::now()))?;
+                let now = Instant::now();
+                let gone = answer.map(|status| last = Some((now, text(&status, seconds())))).err();
+                screen.show(&shown(gone.as_ref(), last.as_ref(), now))?;
             }
         }
     }
@@ -40,13 +39,12 @@ fn line(answer: &Result<Status, StatusError>) -> String {
     value.expect("it has no maps with other keys than texts") + "\n"
 }
 
-/// What stands on the screen: the status, or that there is none now and what it was last.
-fn shown(answer: &Result<Status, StatusError>, last: Option<&(Instant, String)>, now: Instant) -> String {
-    match (answer, last) {
-        (Ok(_), Some((_, text))) => text.clone(),
-        (Ok(status), None) => text(status),
-        (Err(error), None) => format!("NO NODE      {error}\n"),
-        (Err(error), Some((seen, text))) => {
+/// What stands on the screen: what the node said last, and before it, where it gives no answer now, that it does not.
+fn shown(gone: Option<&StatusError>, last: Option<&(Instant, String)>, now: Instant) -> String {
+    match (gone, last) {
+        (None, last) => last.map_or_else(String::new, |(_, text)| text.clone()),
+        (Some(error), None) => format!("NO NODE      {error}\n"),
+        (Some(error), Some((seen, text))) => {
             let age = now.saturating_duration_since(*seen).as_secs();
             format!("NODE GONE    {error}\nlast seen    {age} s ago, when it said:\n\n{text}")
         }
@@ -59,14 +57,15 @@ mod tests {
 
     #[test]
     fn a_node_that_went_away_is_told_with_what_it_said_last() {
-        let gone = Err(StatusError::NoNode("/data".into()));
+        let gone = StatusError::NoNode("/data".into());
         let now = Instant::now();
-        assert!(shown(&gone, None, now).starts_with("NO NODE      no node runs on /data;"));
+        assert!(shown(Some(&gone), None, now).starts_with("NO NODE      no node runs on /data;"));
         let last = (now, "chain        main\n".to_owned());
-        let text = shown(&gone, Some(&last), now + Duration::from_secs(7));
+        let text = shown(Some(&gone), Some(&last), now + Duration::from_secs(7));
         assert!(text.starts_with("NODE GONE    no node runs on /data;"), "{text}");
         assert!(text.ends_with("\nlast seen    7 s ago, when it said:\n\nchain        main\n"), "{text}");
-        let object: serde_json::Value = serde_json::from_str(&line(&gone)).expect("JSON");
+        assert_eq!(shown(None, Some(&last), now), "chain        main\n");
+        let object: serde_json::Value = serde_json::from_str(&line(&Err(gone))).expect("JSON");
         assert!(object["error"].as_str().is_some_and(|error| error.contains("/data")));
     }
 }
