@@ -289,6 +289,37 @@ pub fn bonus(value: u64, finder: &Owner) -> Option<u64> {
     (bonus >= finder.dust_limit()).then_some(bonus)
 }
 
+/// What a coinbase is expected to pay one owner, before it is known who finds the block, on what, and in which class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expectation {
+    /// Satoshis for the work in the reward window: the mean over all draws, the same in every class, rounded down.
+    pub by_window: u64,
+    /// Satoshis on top if the owner finds the block.
+    pub if_finder: u64,
+}
+
+/// What a coinbase of `value` satoshis at this Bitcoin height is expected to pay an owner who has `score` of the `total`
+/// in the reward window at its payout block.
+///
+/// Sampling pays everyone their part on average, so no draw is needed to know it. Where another finder's script has
+/// another dust limit and the bonus lies between the two, this is half a percent off.
+pub fn expectation(
+    params: &ChainParams,
+    (value, height): (u64, BitcoinHeight),
+    (score, total): (Score, Score),
+    owner: Owner,
+) -> Expectation {
+    let value = value.min(MAX_MONEY);
+    if least_payable(params, total.0, height).is_none() {
+        return Expectation { by_window: 0, if_finder: value };
+    }
+    let if_finder = bonus(value, &owner).unwrap_or(0);
+    let rest = u128::from(value.saturating_sub(if_finder));
+    // At most 2^76 by a number below 2^51.
+    let part = score.0.min(total.0).saturating_mul(rest).checked_div(total.0).unwrap_or(0);
+    Expectation { by_window: u64::try_from(part).unwrap_or(u64::MAX), if_finder }
+}
+
 /// Splits `value` in proportion to the entries' weights, whose sum is `total`; what rounding down leaves goes one
 /// satoshi each to the largest remainders, ties by script. In the order of the outputs; a zero is no output.
 fn largest_remainder(entries: &[(Owner, Score)], total: u128, value: u64) -> Vec<(Owner, u64)> {
@@ -500,6 +531,50 @@ mod tests {
         assert_eq!(split(&selection, 0, finder), Payouts::default());
         let most = split(&selection, MAX_MONEY, finder);
         assert_eq!(split(&selection, u64::MAX, finder), most);
+    }
+
+    /// The mean over every draw there is, bonus aside, satoshis rounded: at most one off.
+    #[test]
+    fn the_expectation_is_the_mean_of_all_draws() {
+        let (value, height, entries) = (312_345_679, BitcoinHeight(940_000), entries(&[40, 10, 10, 10, 10]));
+        for class in [2, 3, 5] {
+            let params = ChainParams { classes: vec![class], ..ChainParams::main() };
+            let mut choices = 1;
+            let drawn = |u, choices: &mut u128| {
+                let selections = select_down_to(&params, &entries, height, 0, |_, all| {
+                    *choices = all;
+                    u
+                });
+                split(&selections[0], value, owner(1_000)).outputs
+            };
+            drawn(0, &mut choices);
+            let mut sums = [0_u128; 5];
+            for u in 0..choices {
+                for (paid, satoshis) in drawn(u, &mut 0) {
+                    let place = entries.iter().position(|(owner, _)| *owner == paid).expect("an entry");
+                    sums[place] += u128::from(satoshis);
+                }
+            }
+            for ((owner, score), sum) in entries.iter().zip(sums) {
+                let expected = expectation(&params, (value, height), (*score, Score(80)), *owner);
+                assert_eq!(expected.if_finder, value / 200);
+                let mean = u64::try_from(sum / choices).expect("satoshis");
+                assert!(expected.by_window.abs_diff(mean) <= 1, "{class}: {expected:?} against {mean}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_window_the_finder_is_expected_to_have_all() {
+        let (params, finder) = (ChainParams::main(), owner(1));
+        let all = Expectation { by_window: 0, if_finder: 1_000_000 };
+        let at = |height, total| expectation(&params, (1_000_000, height), (Score(5), Score(total)), finder);
+        assert_eq!(at(BitcoinHeight(940_000), 0), all);
+        assert_eq!(at(BitcoinHeight(210_000 * 19), 10), all);
+        assert_eq!(at(BitcoinHeight(940_000), 10), Expectation { by_window: 497_500, if_finder: 5_000 });
+        // More than all is all, and dust is no bonus.
+        let whole = expectation(&params, (1_000, BitcoinHeight(0)), (Score(11), Score(10)), finder);
+        assert_eq!(whole, Expectation { by_window: 1_000, if_finder: 0 });
     }
 
     #[test]

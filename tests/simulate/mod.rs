@@ -2,6 +2,7 @@
 //! figures are in `docs/simulation.md`, are made by command.
 
 mod command;
+mod expected;
 
 use commonwork::simulate::report::Traffic;
 use commonwork::simulate::{Carrier, Partition, RunReport, Settings, Strategist, Strategy, World};

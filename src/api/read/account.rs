@@ -7,9 +7,9 @@ use crate::api::form::{
 };
 use crate::api::source::{ChainSource, ReadError, ask};
 use crate::chain::Reader;
+use crate::rewards::expected::{Standing, expected};
 use sharechain::chain::{BlockSummary, Ranking};
 use sharechain::owner::Owner;
-use sharechain::payout;
 use sharechain::target::{Target, Work};
 use sharechain::units::{BitcoinHeight, Height, Score};
 use sharechain::window::Contribution;
@@ -83,26 +83,29 @@ pub async fn account(
         let (score, total) = (score_in(&ranking, &owner), total_of(&ranking));
         let place = ranking.iter().position(|(other, _)| *other == owner);
         let due = reader.chain.ranking_due_next(next.height).unwrap_or_default();
-        let window_part = part(score, total);
-        // Who finds the next block is told from the work of the last day, or of the window where there is none.
-        let finds = if all.bitcoin_blocks_per_day > 0.0 {
-            own.bitcoin_blocks_per_day / all.bitcoin_blocks_per_day
-        } else {
-            window_part
+        // Who finds blocks is told from the work of the last day.
+        let standing = Standing {
+            owner,
+            score: score_in(&due, &owner),
+            window: total_of(&due),
+            height: next.height,
+            value: next.satoshis,
+            blocks_per_day: own.bitcoin_blocks_per_day,
+            pool_blocks_per_day: all.bitcoin_blocks_per_day,
         };
-        let day = |blocks: f64| satoshis(blocks * next.satoshis as f64);
+        let told = expected(reader.chain.params(), &standing);
         let expected = ExpectedForm {
             block_satoshis: next.satoshis,
-            next_block_satoshis: expected_next(&due, &owner, next.satoshis, finds),
-            satoshis_per_day: day(window_part * all.bitcoin_blocks_per_day),
-            fair_satoshis_per_day: day(own.bitcoin_blocks_per_day),
+            next_block_satoshis: told.next_block,
+            satoshis_per_day: satoshis(told.per_day),
+            fair_satoshis_per_day: satoshis(told.fair_per_day),
         };
         let (credits, next_before) = credits(reader, &owner, page);
         Ok(AccountForm {
             owner: OwnerForm::new(&owner, network),
             height: reader.chain.height().0,
             window_score: blocks_of(score),
-            window_part,
+            window_part: part(score, total),
             window_rank: place.map(|place| place as u64 + 1),
             recent: own,
             expected,
@@ -131,17 +134,6 @@ impl Next {
         let target = Target::from_compact(header.bits).unwrap_or(Target::MAX);
         Ok(Self { height, satoshis, work: target.work() })
     }
-}
-
-/// The mean of what the next coinbase pays an owner: drawing changes what each block pays, not the mean.
-fn expected_next(due: &Ranking, owner: &Owner, value: u64, finds: f64) -> u64 {
-    let bonus = payout::bonus(value, owner).unwrap_or(0);
-    let total = total_of(due);
-    if total.is_zero() {
-        // All goes to the finder.
-        return satoshis(value as f64 * finds);
-    }
-    satoshis(part(score_in(due, owner), total) * value.saturating_sub(bonus) as f64 + finds * bonus as f64)
 }
 
 fn score_in(ranking: &Ranking, owner: &Owner) -> Score {
@@ -250,23 +242,6 @@ fn credit(block: &BlockSummary, owner: &Owner) -> Option<CreditForm> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sharechain::units::Score;
-
-    fn owner(n: u8) -> Owner {
-        let script = [&[0x51, 0x20][..], &[n; 32]].concat();
-        Owner::new(&bitcoin::ScriptBuf::from_bytes(script)).expect("P2TR")
-    }
-
-    #[test]
-    fn what_is_expected_of_all_owners_is_the_whole_block() {
-        let due: Ranking = std::sync::Arc::new(vec![(owner(1), Score(3 << 60)), (owner(2), Score(1 << 60))]);
-        // Whoever finds it: the first in nine of ten cases, the second in one.
-        let expected =
-            [(1, 0.9), (2, 0.1)].map(|(n, finds)| expected_next(&due, &owner(n), 312_500_000, finds));
-        assert_eq!(expected.iter().sum::<u64>(), 312_500_000);
-        assert_eq!(expected[0], (0.75 * 310_937_500.0 + 0.9 * 1_562_500.0_f64).round() as u64);
-        assert_eq!(expected_next(&Ranking::default(), &owner(1), 1_000_000, 0.25), 250_000);
-    }
 
     #[test]
     fn work_becomes_a_number_of_hashes() {
