@@ -3,6 +3,7 @@
 
 mod command;
 mod expected;
+mod rewards;
 
 use commonwork::simulate::report::Traffic;
 use commonwork::simulate::{Carrier, Partition, RunReport, Settings, Strategist, Strategy, World};

@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("miner", &[]),
     ("bench", &["miner"]),
     ("simulate", &["chain", "peers"]),
-    ("rewards", &[]),
+    ("rewards", &["simulate"]),
     ("logging", &["config"]),
     ("shutdown", &[]),
     ("open_files", &[]),

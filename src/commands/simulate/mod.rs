@@ -1,5 +1,6 @@
 //! `commonwork simulate`: pools that are made up, to see what the protocol does to those who mine by it.
 
+mod rewards;
 mod text;
 
 use super::Outcome;
@@ -19,6 +20,9 @@ pub enum SimulateError {
     /// The settings.
     #[error("these settings cannot be simulated: {0}")]
     Settings(#[from] BadSettings),
+    /// What is to be compared.
+    #[error("these settings cannot be compared: {0}")]
+    Rewards(#[from] crate::rewards::BadSettings),
     /// The parameters that follow from them.
     #[error("the settings make no chain")]
     Chain,
@@ -48,6 +52,8 @@ enum What {
     Network(Box<NetworkArgs>),
     /// Races of a secret branch against the public one, by the times that it gives its blocks
     Rewrite(RewriteArgs),
+    /// What a miner is paid by each scheme, from solo to this share chain: mean, spread, chance of nothing, first payout
+    Rewards(Box<rewards::RewardsArgs>),
     /// Plots from the figures that a simulated network left
     Plot(PlotArgs),
 }
@@ -197,6 +203,7 @@ fn timestamps(text: &str) -> Result<Strategist, String> {
 pub fn run(args: &SimulateArgs, stop: &CancellationToken) -> Result<Option<Outcome>, SimulateError> {
     match &args.what {
         What::Network(args) => network(args, stop),
+        What::Rewards(args) => rewards::run(args, stop),
         What::Rewrite(args) => {
             let races: Vec<_> = Times::ALL
                 .into_iter()
@@ -227,7 +234,7 @@ fn network(args: &NetworkArgs, stop: &CancellationToken) -> Result<Option<Outcom
     let report = Report::new(&settings, runs).ok_or(SimulateError::Chain)?;
     if let Some(folder) = &args.out {
         write_plots(&report, folder)?;
-        write(&folder.join("report.json"), &(text::json(&report)? + "\n"))?;
+        write(&folder.join("report.json"), &(text::pretty(&report)? + "\n"))?;
     }
     if args.json {
         print_json(&report)?

@@ -7,7 +7,7 @@ use crate::simulate::rewrite::Races;
 use crate::simulate::{Report, RunReport, Strategy};
 
 /// All figures as JSON.
-pub(super) fn json(report: &Report) -> Result<String, OutputError> {
+pub(super) fn pretty(report: &impl serde::Serialize) -> Result<String, OutputError> {
     serde_json::to_string_pretty(report).map_err(|error| OutputError::from(std::io::Error::from(error)))
 }
 
