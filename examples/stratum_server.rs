@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::Targets as Filter;
@@ -103,8 +103,10 @@ async fn main() -> Result<()> {
 /// A new job now and then.
 async fn publish(args: &Args, template: &Arc<Template>, jobs: &watch::Sender<Option<Arc<Job>>>) {
     let mut times = Vec::new();
+    let mut due = interval(Duration::from_secs_f64(args.jobs_every));
+    due.tick().await;
     for id in 2.. {
-        sleep(Duration::from_secs_f64(args.jobs_every)).await;
+        due.tick().await;
         let began = Instant::now();
         WRITES.store(0, Ordering::Relaxed);
         let job = job(args, template, id);

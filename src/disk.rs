@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads a file that may be missing. One longer than `most` bytes is an error.
 pub(crate) fn read(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
@@ -48,6 +48,19 @@ pub(crate) fn free(folder: &Path) -> io::Result<Option<u64>> {
 #[cfg(not(unix))]
 pub(crate) fn free(_: &Path) -> io::Result<Option<u64>> {
     Ok(None)
+}
+
+/// Renames a damaged folder to the first free name with a number behind it.
+pub(crate) fn move_aside(folder: &Path) -> io::Result<PathBuf> {
+    let numbered = |number: u32| {
+        let mut name = folder.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".corrupt-{number}"));
+        folder.with_file_name(name)
+    };
+    let free = (1..=u32::MAX).map(numbered).find(|path| !path.exists());
+    let free = free.ok_or(io::ErrorKind::AlreadyExists)?;
+    fs::rename(folder, &free)?;
+    Ok(free)
 }
 
 /// The permissions of a file that others on this machine may read or change; none when they may not.

@@ -12,6 +12,7 @@ pub mod chain;
 pub mod commands;
 pub mod config;
 mod disk;
+pub mod history;
 pub mod legacy;
 pub mod logging;
 pub mod metrics;

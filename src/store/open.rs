@@ -3,6 +3,7 @@
 use super::error::{ChainName, StoreError};
 use super::table::Table;
 use super::{SledStore, keys, rows};
+use crate::disk;
 use sharechain::params::ChainParams;
 use std::any::Any;
 use std::cell::Cell;
@@ -50,7 +51,8 @@ impl OpenStore<'_> {
     pub fn open(&self) -> Result<Opened, StoreError> {
         match self.open_whole() {
             Err(error) if error.is_corrupt() && self.move_corrupt_aside => {
-                let moved_aside = Some(move_aside(self.path)?);
+                let moved_aside =
+                    Some(disk::move_aside(self.path).map_err(|source| StoreError::disk(self.path, source))?);
                 Ok(Opened { store: self.open_whole()?, moved_aside })
             }
             opened => Ok(Opened { store: opened?, moved_aside: None }),
@@ -161,19 +163,6 @@ fn db_file(path: &Path) -> PathBuf {
 fn is_locked(path: &Path) -> bool {
     let file = File::open(db_file(path));
     file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
-}
-
-/// Renames the folder to the first free name with a number behind it.
-fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
-    let numbered = |number: u32| {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".corrupt-{number}"));
-        path.with_file_name(name)
-    };
-    let free = (1..=u32::MAX).map(numbered).find(|path| !path.exists());
-    let free = free.ok_or_else(|| StoreError::disk(path, std::io::ErrorKind::AlreadyExists.into()))?;
-    fs::rename(path, &free).map_err(|source| StoreError::disk(path, source))?;
-    Ok(free)
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> String {

@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("bench", &["miner"]),
     ("simulate", &["chain", "peers"]),
     ("rewards", &["simulate"]),
+    ("history", &[]),
     ("logging", &["config"]),
     ("shutdown", &[]),
     ("open_files", &[]),
