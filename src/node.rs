@@ -20,14 +20,16 @@
 //! | `solutions` | found Bitcoin blocks of this node and of others | the network; blocks straight to `bitcoin` |
 //! | `peers-headers` | Bitcoin headers of peers | bitcoind |
 //! | `teller` | the chain's events, found Bitcoin blocks | events and alarms for the interface |
+//! | `recorder` | what is counted of miners, the chain's work | the history (a thread, `history`) |
 //! | `api` | requests on loopback | questions to the chain |
 //!
 //! Whichever task ends first ends the node. A node that mines solo (`solo`) has of these `bitcoin`, `builder`, the
-//! miners' servers, `found`, `doors` and `api`.
+//! miners' servers, `found`, `doors`, `recorder` and `api`.
 
 mod interface;
 mod miners;
 mod network;
+mod recorder;
 mod solo;
 mod tasks;
 mod tls;
@@ -241,6 +243,7 @@ impl Node {
         let doors =
             Doors { health: bitcoin.health(), footing: neighbours.footing.clone(), open: open_sender };
         tasks.spawn_until_stop("doors", doors.keep());
+        recorder::start(config, &tasks, servers.sessions.clone(), Some(chain.clone()));
         servers.spawn(&tasks);
         tasks.spawn("api", api::serve(api, Some(Arc::new(chain.clone())), ports, tasks.stop.child_token()));
         unless_started.0.disarm();

@@ -76,6 +76,11 @@ impl Place {
         self.data_dir.join("sharechain")
     }
 
+    /// The folder of the history.
+    pub fn history_dir(&self) -> PathBuf {
+        self.data_dir.join("history")
+    }
+
     /// The self-made certificate of Stratum over TLS, and its key.
     pub fn tls_files(&self) -> (PathBuf, PathBuf) {
         (self.data_dir.join("stratum-tls-certificate.pem"), self.data_dir.join("stratum-tls-key.pem"))

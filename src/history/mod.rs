@@ -5,10 +5,12 @@
 //! [`tier`]: fine steps are kept for hours, coarse ones for years. So nothing is ever thinned afterwards, and the size is
 //! bounded by the number of series.
 //!
-//! Reading order: [`point`] (what is counted), [`tier`] (steps of time), [`book`] (the database), [`csv`].
+//! Reading order: [`point`] (what is counted), [`tier`] (steps of time), [`book`] (the database), [`keeper`] (the thread
+//! that owns it), [`csv`].
 
 pub mod book;
 pub mod csv;
+pub mod keeper;
 pub mod point;
 pub mod tier;
 

@@ -100,6 +100,8 @@ pub(super) struct Servers {
     legacy: Option<(legacy::Server, Vec<TcpListener>)>,
     /// The key that miners know this node by in Stratum V2; none where that is not wanted.
     pub(super) authority: Option<Authority>,
+    /// Who they are.
+    pub(super) sessions: Sessions,
     /// What the interface tells of them.
     pub(super) port: MinersPort,
 }
@@ -165,6 +167,7 @@ impl Servers {
             limits: legacy::Limits::default(),
         });
         Ok(Self {
+            sessions: v1.house.sessions.clone(),
             v1: (v1, listeners.v1),
             v2: v2.map(|v2| (v2, listeners.v2)),
             legacy: legacy.map(|legacy| (legacy, listeners.legacy)),

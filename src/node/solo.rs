@@ -4,7 +4,7 @@ use super::interface::{Gauges, Teller};
 use super::miners::{self, Doors, Listeners, Servers, Service};
 use super::tasks::Tasks;
 use super::upstreams::Guard;
-use super::{Asked, NodeOptions, announce, bind_api, make_data_dir, make_token, random_u32};
+use super::{Asked, NodeOptions, announce, bind_api, make_data_dir, make_token, random_u32, recorder};
 use crate::api;
 use crate::api::events::Events;
 use crate::bitcoin::client::{BitcoinClient, Upstream};
@@ -102,6 +102,7 @@ pub(super) async fn run(
     tasks.spawn_until_stop("teller", Teller::new((events, metrics), network, &bitcoin, None, None).run());
     let doors = Doors { health: bitcoin.health(), footing, open: open_sender };
     tasks.spawn_until_stop("doors", doors.keep());
+    recorder::start(config, &tasks, servers.sessions.clone(), None);
     servers.spawn(&tasks);
     tasks.spawn("api", api::serve(api, None, ports, tasks.stop.child_token()));
     tasks.run(asked.or(&shutdown)).await;

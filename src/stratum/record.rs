@@ -6,6 +6,7 @@ use super::visitor::Visitor;
 use crate::metrics::Metrics;
 use sharechain::owner::Owner;
 use sharechain::share::ShareId;
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -32,6 +33,18 @@ struct State {
     /// The high half of the lowest hash of a share.
     best: Option<u128>,
     rate: Option<Rate>,
+    news: News,
+}
+
+/// What was counted of a miner since somebody looked last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct News {
+    /// Its submits.
+    pub tally: Tally,
+    /// Hashes that the work accepted is expected to have taken.
+    pub hashes: f64,
+    /// The difficulty that the best share would have met; zero without a share.
+    pub best: f64,
 }
 
 /// Who a miner says it is.
@@ -72,15 +85,18 @@ impl Tally {
         self.stale + self.unknown_job + self.repeated + self.too_easy + self.untimely + self.other
     }
 
-    const fn count_of(&mut self, reason: Reason) -> &mut u64 {
-        match reason {
-            Reason::Stale => &mut self.stale,
-            Reason::UnknownJob => &mut self.unknown_job,
-            Reason::Repeated => &mut self.repeated,
-            Reason::TooEasy => &mut self.too_easy,
-            Reason::Untimely => &mut self.untimely,
-            Reason::Other => &mut self.other,
-        }
+    /// Counts a submit: accepted without a reason, else refused.
+    const fn count(&mut self, reason: Option<Reason>) {
+        let count = match reason {
+            None => &mut self.accepted,
+            Some(Reason::Stale) => &mut self.stale,
+            Some(Reason::UnknownJob) => &mut self.unknown_job,
+            Some(Reason::Repeated) => &mut self.repeated,
+            Some(Reason::TooEasy) => &mut self.too_easy,
+            Some(Reason::Untimely) => &mut self.untimely,
+            Some(Reason::Other) => &mut self.other,
+        };
+        *count += 1;
     }
 }
 
@@ -150,17 +166,18 @@ impl MinerRecord {
     pub(crate) fn on_submit(&self, answer: Result<Accepted, Reason>, now: Instant) {
         self.count(&answer, now);
         let mut state = self.state();
-        match answer {
-            Ok(Accepted { difficulty, id }) => {
-                state.tally.accepted += 1;
-                state.last_share = Some(now);
-                let hash = high_half(&id);
-                state.best = Some(state.best.map_or(hash, |best| best.min(hash)));
-                if let Some(rate) = &mut state.rate {
-                    rate.add(difficulty.hashes(), now);
-                }
+        let reason = answer.as_ref().err().copied();
+        state.tally.count(reason);
+        state.news.tally.count(reason);
+        if let Ok(Accepted { difficulty, id }) = answer {
+            state.last_share = Some(now);
+            let hash = high_half(&id);
+            state.best = Some(state.best.map_or(hash, |best| best.min(hash)));
+            state.news.hashes += difficulty.hashes();
+            state.news.best = state.news.best.max(difficulty_of(hash));
+            if let Some(rate) = &mut state.rate {
+                rate.add(difficulty.hashes(), now);
             }
-            Err(reason) => *state.tally.count_of(reason) += 1,
         }
     }
 
@@ -178,6 +195,12 @@ impl MinerRecord {
         };
         counter.count();
         self.metrics.submit_to_answer.observe(now.elapsed());
+    }
+
+    /// What was counted since this was last asked for, and of whom. For one reader, who adds it up.
+    pub(crate) fn take_news(&self) -> (Who, News) {
+        let mut state = self.state();
+        (state.who.clone(), mem::take(&mut state.news))
     }
 
     /// All of it, now.

@@ -90,9 +90,14 @@ impl Sessions {
 
     /// All miners, as they are now; those that came first in front.
     pub fn snapshot(&self, now: Instant) -> Vec<MinerSnapshot> {
-        let mut live: Vec<_> = self.state().live.values().cloned().collect();
+        let mut live = self.records();
         live.sort_by_key(|record| record.visitor().since);
         live.into_iter().map(|record| record.snapshot(now)).collect()
+    }
+
+    /// What is known of each miner. Whoever holds on to it also has what was counted last, after the miner has gone.
+    pub(crate) fn records(&self) -> Vec<Arc<MinerRecord>> {
+        self.state().live.values().cloned().collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

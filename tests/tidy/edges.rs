@@ -45,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "peers",
             "p2p",
             "api",
+            "history",
             "miner",
             "open_files",
         ],

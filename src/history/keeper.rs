@@ -1,0 +1,147 @@
+//! The thread that owns the history, and how others reach it.
+
+use super::Series;
+use super::book::{Book, HistoryError};
+use super::point::Point;
+use super::tier::Tier;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::thread;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+/// Messages that may wait.
+const QUEUE: usize = 16;
+
+/// Reaches the history. Clones reach the same.
+#[derive(Clone, Debug)]
+pub struct HistoryHandle(mpsc::Sender<Message>);
+
+/// What is asked for of a series: steps of one tier, from a time up to another, both included, in seconds since 1970.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Of what.
+    pub series: Series,
+    /// How fine.
+    pub tier: &'static Tier,
+    /// The step that this is in is the first.
+    pub from: u64,
+    /// The last time at which a step may begin.
+    pub to: u64,
+}
+
+/// Points with the times at which they began, in order.
+pub type Points = Vec<(u64, Point)>;
+
+/// The history has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NoHistory {
+    /// The thread has ended.
+    #[error("the history is closed: the node is stopping")]
+    Closed,
+    /// It cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+#[derive(Debug)]
+enum Message {
+    Add { time: u64, points: BTreeMap<Series, Point> },
+    Read { wanted: Wanted, reply: oneshot::Sender<Result<Points, HistoryError>> },
+    List { reply: oneshot::Sender<BTreeMap<Series, u64>> },
+}
+
+/// Opens the history in a folder and starts its thread, which ends with the last handle. Blocks for a moment.
+pub fn start(folder: &Path) -> Result<HistoryHandle, HistoryError> {
+    let book = Book::open(folder)?;
+    let (sender, messages) = mpsc::channel(QUEUE);
+    let keeper = Keeper { book, folder: folder.into(), is_failing: false };
+    thread::Builder::new()
+        .name("history".into())
+        .spawn(move || keeper.run(messages))
+        .map_err(|error| HistoryError::Disk { path: folder.into(), source: error.into() })?;
+    Ok(HistoryHandle(sender))
+}
+
+impl HistoryHandle {
+    /// Adds what was counted in a step of time that began at `time`, in seconds since 1970.
+    pub async fn add(&self, time: u64, points: BTreeMap<Series, Point>) -> Result<(), NoHistory> {
+        self.0.send(Message::Add { time, points }).await.map_err(|_| NoHistory::Closed)
+    }
+
+    /// What was counted.
+    pub async fn read(&self, wanted: Wanted) -> Result<Points, NoHistory> {
+        let answer = self.ask(|reply| Message::Read { wanted, reply }).await?;
+        answer.map_err(|error| NoHistory::Unreadable(error.to_string()))
+    }
+
+    /// Every series that there is, and when it was last written, in seconds since 1970.
+    pub async fn list(&self) -> Result<BTreeMap<Series, u64>, NoHistory> {
+        self.ask(|reply| Message::List { reply }).await
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, NoHistory> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(message(reply)).await.map_err(|_| NoHistory::Closed)?;
+        answer.await.map_err(|_| NoHistory::Closed)
+    }
+}
+
+struct Keeper {
+    book: Book,
+    folder: PathBuf,
+    /// So that a full disk is said once.
+    is_failing: bool,
+}
+
+impl Keeper {
+    fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        while let Some(message) = messages.blocking_recv() {
+            match message {
+                Message::Add { time, points } => self.add(time, &points),
+                // Whoever asked may have gone; then nobody wants the answer.
+                Message::Read { wanted: Wanted { series, tier, from, to }, reply } => {
+                    drop(reply.send(self.book.read(&series, tier, from, to)));
+                }
+                Message::List { reply } => drop(reply.send(self.book.series().clone())),
+            }
+        }
+    }
+
+    fn add(&mut self, time: u64, points: &BTreeMap<Series, Point>) {
+        let result = self.book.add(time, points);
+        match (&result, self.is_failing) {
+            (Err(error), false) => warn!("{error}; mining goes on without it"),
+            (Ok(()), true) => info!(folder = %self.folder.display(), "the history is written again"),
+            _ => {}
+        }
+        self.is_failing = result.is_err();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::tier::TIERS;
+
+    #[tokio::test]
+    async fn what_is_added_is_read_back_also_after_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let point = Point { seconds: 30, hashes: 9.0, ..Point::default() };
+        let wanted = Wanted { series: Series::Node, tier: &TIERS[0], from: 0, to: u64::MAX };
+        let history = start(folder.path()).expect("it opens");
+        history.add(60, BTreeMap::from([(Series::Node, point)])).await.expect("it runs");
+        assert_eq!(history.read(wanted.clone()).await, Ok(vec![(60, point)]));
+        drop(history);
+        // The thread ends at once, but nobody waits for it.
+        let again = loop {
+            match start(folder.path()) {
+                Ok(again) => break again,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(again.read(wanted).await, Ok(vec![(60, point)]));
+        assert_eq!(again.list().await, Ok(BTreeMap::from([(Series::Node, 60)])));
+    }
+}

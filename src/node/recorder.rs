@@ -1,0 +1,207 @@
+//! Writes into the history, every half minute, what miners did.
+
+use super::tasks::Tasks;
+use crate::chain::{ChainHandle, Reader};
+use crate::config::Config;
+use crate::history::Series;
+use crate::history::keeper::{self, HistoryHandle, NoHistory};
+use crate::history::point::{Point, Refused};
+use crate::history::tier::TIERS;
+use crate::stratum::record::{MinerRecord, News, Tally, Who};
+use crate::stratum::server;
+use crate::stratum::session::Now;
+use crate::stratum::sessions::Sessions;
+use sharechain::target::Work;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// As fine as the history is.
+const STEP: Duration = Duration::from_secs(TIERS[0].step as u64);
+
+/// Records from now on. A history that cannot be opened is said, and gone without.
+pub(super) fn start(
+    config: &Config,
+    tasks: &Tasks,
+    sessions: Sessions,
+    chain: Option<ChainHandle>,
+) -> Option<HistoryHandle> {
+    match keeper::start(&config.place.history_dir()) {
+        Ok(history) => {
+            let recorder = Recorder::new(history.clone(), sessions, chain);
+            tasks.spawn("recorder", recorder.run(tasks.stop.child_token()));
+            Some(history)
+        }
+        Err(error) => {
+            warn!("{error}. The node goes on without");
+            None
+        }
+    }
+}
+
+/// Counts what happens from one step to the next.
+struct Recorder {
+    history: HistoryHandle,
+    sessions: Sessions,
+    /// None for a node that mines solo.
+    chain: Option<ChainHandle>,
+    /// The miners of the last step; those that have gone since may have counted more.
+    known: Vec<Arc<MinerRecord>>,
+    /// The work of the share chain at the last step.
+    work: Option<Work>,
+    counted_until: Instant,
+}
+
+impl Recorder {
+    fn new(history: HistoryHandle, sessions: Sessions, chain: Option<ChainHandle>) -> Self {
+        Self { history, sessions, chain, known: Vec::new(), work: None, counted_until: Instant::now() }
+    }
+
+    /// Runs until the stop, at which the last part of a step is written.
+    async fn run(mut self, stop: CancellationToken) {
+        let mut steps = interval(STEP);
+        steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first comes at once.
+        steps.tick().await;
+        while stop.run_until_cancelled(steps.tick()).await.is_some() {
+            if self.record(server::now()).await.is_err() {
+                break;
+            }
+        }
+        // The chain may be gone by then; that costs the pool's last half minute.
+        let _ = self.record(server::now()).await;
+        stop.cancelled().await;
+    }
+
+    async fn record(&mut self, now: Now) -> Result<(), NoHistory> {
+        let passed = now.instant.saturating_duration_since(self.counted_until);
+        let seconds = u32::try_from(passed.as_secs()).unwrap_or(u32::MAX);
+        if seconds == 0 {
+            return Ok(());
+        }
+        self.counted_until = now.instant;
+        let mut points = self.miners(seconds);
+        if let Some(hashes) = self.pool().await {
+            points.insert(Series::Pool, Point { seconds, hashes, ..Point::default() });
+        }
+        self.history.add(u64::from(now.unix).saturating_sub(u64::from(seconds)), points).await
+    }
+
+    /// What the miners did, each name by itself and all together.
+    fn miners(&mut self, seconds: u32) -> BTreeMap<Series, Point> {
+        let live = self.sessions.records();
+        let here: BTreeSet<_> = live.iter().map(Arc::as_ptr).collect();
+        let known = std::mem::take(&mut self.known);
+        let gone = known.iter().filter(|record| !here.contains(&Arc::as_ptr(record)));
+        let mut points = BTreeMap::from([(Series::Node, Point { seconds, ..Point::default() })]);
+        for (record, miners) in gone.map(|record| (record, 0)).chain(live.iter().map(|record| (record, 1))) {
+            let (Who { user, owner, .. }, news) = record.take_news();
+            // Who has not said who it is has done nothing.
+            if owner.is_some() {
+                let point = point(seconds, miners, &news);
+                for series in [Series::Node, Series::worker(&user)] {
+                    points.entry(series).or_default().join(&point);
+                }
+            }
+        }
+        self.known = live;
+        points
+    }
+
+    /// Hashes that the share blocks since the last step are expected to have taken all miners; none at the first step, and
+    /// after the chain was left for one with less work.
+    async fn pool(&mut self) -> Option<f64> {
+        let tip = |reader: &mut Reader<'_>| reader.chain.block(&reader.chain.tip()).map(|tip| tip.work);
+        let work = self.chain.as_ref()?.read(tip).await.ok()?.unwrap_or(Work::ZERO);
+        let before = self.work.replace(work)?;
+        (work >= before).then(|| hashes(work.saturating_sub(before)))
+    }
+}
+
+/// Near enough for a rate.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn hashes(work: Work) -> f64 {
+    let words = work.0.0.iter().rev();
+    words.fold(0.0, |sum, word| sum * 64_f64.exp2() + *word as f64)
+}
+
+fn point(seconds: u32, miners: u32, news: &News) -> Point {
+    let Tally { accepted, stale, unknown_job, repeated, too_easy, untimely, other } = news.tally;
+    let refused = Refused { stale, unknown_job, repeated, too_easy, untimely, other };
+    Point { seconds, hashes: news.hashes, accepted, refused, miners, best_difficulty: news.best }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::keeper::Wanted;
+    use crate::stratum::difficulty::Difficulty;
+    use crate::stratum::record::{Accepted, Reason};
+    use crate::stratum::visitor::{Protocol, Visitor};
+    use crate::test_jobs::owner;
+    use sharechain::share::ShareId;
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    const UNIX: u32 = 1_700_000_010;
+
+    fn who(user: &str) -> Who {
+        Who { user: user.into(), owner: Some(owner(1)), ..Who::default() }
+    }
+
+    #[tokio::test]
+    async fn connections_of_one_name_are_one_worker_and_who_has_gone_is_counted_to_the_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let history = keeper::start(folder.path()).expect("it opens");
+        let sessions = Sessions::new(0, 10);
+        let mut recorder = Recorder::new(history.clone(), sessions.clone(), None);
+        let start = recorder.counted_until;
+        let at =
+            |seconds: u32| Now { instant: start + Duration::from_secs(seconds.into()), unix: UNIX + seconds };
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let visitor = || Visitor::new(remote, Protocol::Stratum, start);
+        let [first, second, nobody] = [(); 3].map(|()| sessions.admit(visitor()).expect("a place"));
+        first.record.set_who(who("rig"));
+        second.record.set_who(who("rig"));
+        let share = |exponent, top: u8| {
+            let mut id = [0xff; 32];
+            id[31] = top;
+            Ok(Accepted { difficulty: Difficulty::power_of_two(exponent), id: ShareId(id) })
+        };
+        first.record.on_submit(share(-20, 0), start);
+        second.record.on_submit(share(-21, 1), start);
+        second.record.on_submit(Err(Reason::Stale), start);
+        recorder.record(at(30)).await.expect("it is written");
+        first.record.on_submit(share(-22, 1), start);
+        drop(first);
+        drop(nobody);
+        recorder.record(at(60)).await.expect("it is written");
+        recorder.record(at(90)).await.expect("it is written");
+
+        let wanted = |series| Wanted { series, tier: &TIERS[0], from: 0, to: u64::MAX };
+        let rig = history.read(wanted(Series::worker("rig"))).await.expect("it is read");
+        let brief: Vec<_> =
+            rig.iter().map(|(time, p)| (*time, p.hashes, p.accepted, p.refused.stale, p.miners)).collect();
+        let begin = |step: u64| u64::from(UNIX) + 30 * step;
+        assert_eq!(
+            brief,
+            [
+                (begin(0), f64::from((1 << 12) + (1 << 11)), 2, 1, 2),
+                (begin(1), f64::from(1 << 10), 1, 0, 1),
+                (begin(2), 0.0, 0, 0, 1)
+            ]
+        );
+        assert!((5.9e-8..6e-8).contains(&rig[0].1.best_difficulty), "{}", rig[0].1.best_difficulty);
+        assert_eq!(history.read(wanted(Series::Node)).await, Ok(rig));
+        let names: Vec<_> = history.list().await.expect("it is read").into_keys().collect();
+        assert_eq!(names, [Series::Node, Series::worker("rig")]);
+    }
+
+    #[test]
+    fn work_is_a_number_of_hashes() {
+        assert_eq!(hashes(Work(primitive_types::U256::from(12_345))), 12_345.0);
+        assert_eq!(hashes(Work(primitive_types::U256::one() << 130)), 130_f64.exp2());
+    }
+}
