@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Parser;
 use commonwork::commands::{
-    Cli, Command, Outcome, bench, chain, check, completions, demo, init, man, mine, output, payouts, peers,
-    simulate, status,
+    Cli, Command, Outcome, bench, chain, check, completions, demo, history, init, man, mine, output, payouts,
+    peers, simulate, status,
 };
 use commonwork::config::{self, Config, LogFormat, Place};
 use commonwork::{logging, node, shutdown};
@@ -66,6 +66,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             stop.run_until_cancelled(payouts::run(&place()?, args)).await.transpose()?
         }
         Command::Status(args) => Some(status::run(&place()?, &args, &stop).await?),
+        Command::History(args) => {
+            stop.run_until_cancelled(history::run(&place()?, &args)).await.transpose()?
+        }
         Command::Peers(args) => stop.run_until_cancelled(peers::peers(&place()?, &args)).await.transpose()?,
         Command::Bans(args) => stop.run_until_cancelled(peers::bans(&place()?, &args)).await.transpose()?,
         Command::Bench(args) => {

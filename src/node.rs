@@ -232,6 +232,7 @@ impl Node {
             node: Some(gauges.port(&asked)),
             token: Some(make_token(config)?),
             found: Some(finder.found()),
+            history: recorder::start(config, &tasks, servers.sessions.clone(), Some(chain.clone())),
         };
         let told = (events, metrics);
         let teller = Teller::new(told, config.place.network(), &bitcoin, Some(&chain), Some(finder.found()));
@@ -243,7 +244,6 @@ impl Node {
         let doors =
             Doors { health: bitcoin.health(), footing: neighbours.footing.clone(), open: open_sender };
         tasks.spawn_until_stop("doors", doors.keep());
-        recorder::start(config, &tasks, servers.sessions.clone(), Some(chain.clone()));
         servers.spawn(&tasks);
         tasks.spawn("api", api::serve(api, Some(Arc::new(chain.clone())), ports, tasks.stop.child_token()));
         unless_started.0.disarm();

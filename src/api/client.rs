@@ -2,8 +2,8 @@
 
 use super::form::{
     AccountForm, BanRequestForm, BannedForm, BansForm, BlocksForm, ConnectForm, ConnectingForm, ErrorForm,
-    FoundForm, HealthForm, LiftForm, LiftedForm, MinersForm, PayoutsForm, PeersForm, PoolForm, ShownForm,
-    SignalsForm, StoppingForm, TipForm,
+    FoundForm, HealthForm, HistoryForm, LiftForm, LiftedForm, MinersForm, PayoutsForm, PeersForm, PoolForm,
+    ShownForm, SignalsForm, StoppingForm, TipForm,
 };
 use super::token::Token;
 use http_body_util::{BodyExt, Full, Limited};
@@ -149,6 +149,20 @@ impl Client {
         self.get("/v1/signals").await
     }
 
+    /// What miners did in so many seconds, of the series with this name.
+    pub async fn history(&self, series: &str, seconds: u64) -> Result<HistoryForm, ClientError> {
+        self.get(&history_path("/v1/history", series, seconds)).await
+    }
+
+    /// The same as a table in CSV.
+    pub async fn history_csv(&self, series: &str, seconds: u64) -> Result<String, ClientError> {
+        let (status, body) = self.whole(self.ask(&history_path("/v1/history.csv", series, seconds))).await?;
+        if status != StatusCode::OK {
+            return Err(self.refusal(status, &body));
+        }
+        String::from_utf8(body.into()).map_err(|error| self.broken(error))
+    }
+
     /// What should be looked at.
     pub async fn health(&self) -> Result<HealthForm, ClientError> {
         self.get("/v1/health").await
@@ -210,6 +224,18 @@ impl Client {
         &self,
         asked: impl Future<Output = Result<Response<Incoming>, ClientError>>,
     ) -> Result<T, ClientError> {
+        let (status, body) = self.whole(asked).await?;
+        if status != StatusCode::OK {
+            return Err(self.refusal(status, &body));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| ClientError::Answer { address: self.address, reason: error.to_string() })
+    }
+
+    async fn whole(
+        &self,
+        asked: impl Future<Output = Result<Response<Incoming>, ClientError>>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let exchange = async {
             let response = asked.await?;
             let status = response.status();
@@ -217,12 +243,7 @@ impl Client {
                 Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|e| self.broken(e))?;
             Ok((status, body.to_bytes()))
         };
-        let (status, body) = self.within(PATIENCE, exchange).await?;
-        if status != StatusCode::OK {
-            return Err(self.refusal(status, &body));
-        }
-        serde_json::from_slice(&body)
-            .map_err(|error| ClientError::Answer { address: self.address, reason: error.to_string() })
+        self.within(PATIENCE, exchange).await
     }
 
     async fn ask(&self, path: &str) -> Result<Response<Incoming>, ClientError> {
@@ -264,4 +285,10 @@ impl Client {
             Err(_) => ClientError::Answer { address: self.address, reason: format!("HTTP status {status}") },
         }
     }
+}
+
+fn history_path(path: &str, series: &str, seconds: u64) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("series", series).append_pair("seconds", &seconds.to_string());
+    format!("{path}?{}", query.finish())
 }

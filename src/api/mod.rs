@@ -12,6 +12,7 @@ pub mod export;
 pub mod form;
 mod guard;
 pub mod health;
+mod history;
 mod miners;
 mod network;
 mod openapi;

@@ -4,10 +4,11 @@ use super::chain::{bitcoin_blocks, blocks, export, owner, payouts, pool, share, 
 use super::control::{NodePort, health_of, stop};
 use super::form::{
     AccountForm, BanRequestForm, BannedForm, BansForm, BlocksForm, ConnectForm, ConnectingForm, EventForm,
-    FoundForm, HealthForm, LiftForm, LiftedForm, MinersForm, PayoutsForm, PeersForm, PoolForm, ShownForm,
-    SignalsForm, StoppingForm, TipForm,
+    FoundForm, HealthForm, HistoryForm, LiftForm, LiftedForm, MinersForm, PayoutsForm, PeersForm, PoolForm,
+    SeriesListForm, ShownForm, SignalsForm, StoppingForm, TipForm,
 };
 use super::guard::guard;
+use super::history::{history, history_csv, series};
 use super::miners::{MinersPort, miners};
 use super::network::{NetworkPort, ban, bans, connect, lift, peers};
 use super::openapi::{Answer, Document, Operation, Parameter};
@@ -19,6 +20,7 @@ use super::scrape::metrics;
 use super::source::ChainSource;
 use super::stream::events;
 use super::token::Token;
+use crate::history::keeper::HistoryHandle;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::handler::Handler;
@@ -53,6 +55,8 @@ pub struct Ports {
     pub token: Option<Token>,
     /// The Bitcoin blocks that this node's miners find.
     pub found: Option<broadcast::Receiver<Arc<Solution>>>,
+    /// What miners did; none where it could not be opened.
+    pub history: Option<HistoryHandle>,
 }
 
 /// What every request is answered from. Clones share it.
@@ -133,7 +137,7 @@ impl Routes {
 
 pub(super) fn router(shared: Shared) -> Router {
     let routes = Routes { router: Router::new(), document: Document::default() };
-    let Routes { router, document } = of_node(of_chain(routes));
+    let Routes { router, document } = of_history(of_node(of_chain(routes)));
     let text: Arc<str> = document.text().into();
     let document =
         move || async move { ([(CONTENT_TYPE, "application/json")], text.to_string()).into_response() };
@@ -212,6 +216,28 @@ fn of_chain(routes: Routes) -> Routes {
             ),
             export,
         )
+}
+
+fn of_history(routes: Routes) -> Routes {
+    const SERIES: Parameter = Parameter::text("series", "node (the usual one), pool, or worker:NAME");
+    const SECONDS: Parameter = Parameter::number(
+        "seconds",
+        "how far back, six hours where it is left out; the further, the coarser",
+    );
+    routes
+        .get(
+            Operation::new("/v1/history", "What miners did, over time", Answer::of::<HistoryForm>())
+                .with(SERIES)
+                .with(SECONDS),
+            history,
+        )
+        .get(
+            Operation::new("/v1/history.csv", "The same as a table", Answer::Lines("text/csv"))
+                .with(SERIES)
+                .with(SECONDS),
+            history_csv,
+        )
+        .get(Operation::new("/v1/history/series", "All series", Answer::of::<SeriesListForm>()), series)
 }
 
 fn of_node(routes: Routes) -> Routes {

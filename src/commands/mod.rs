@@ -7,6 +7,7 @@ pub mod chain;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod history;
 pub mod init;
 pub mod man;
 pub mod mine;
@@ -57,6 +58,8 @@ pub enum Command {
     Payouts(payouts::PayoutsArgs),
     /// Tell how the running node does, and where miners connect
     Status(status::StatusArgs),
+    /// Tell what miners did, over hours and years
+    History(history::HistoryArgs),
     /// List the nodes that the running node is connected to
     Peers(peers::PeersArgs),
     /// List the nodes that the running node refuses, or lift bans

@@ -97,12 +97,12 @@ pub(super) async fn run(
         miners: Some(servers.port.clone()),
         node: Some(gauges.port(&asked)),
         token: Some(make_token(config)?),
+        history: recorder::start(config, &tasks, servers.sessions.clone(), None),
         ..api::Ports::default()
     };
     tasks.spawn_until_stop("teller", Teller::new((events, metrics), network, &bitcoin, None, None).run());
     let doors = Doors { health: bitcoin.health(), footing, open: open_sender };
     tasks.spawn_until_stop("doors", doors.keep());
-    recorder::start(config, &tasks, servers.sessions.clone(), None);
     servers.spawn(&tasks);
     tasks.spawn("api", api::serve(api, None, ports, tasks.stop.child_token()));
     tasks.run(asked.or(&shutdown)).await;

@@ -1,5 +1,6 @@
 //! The node's interface, over a real connection, on a chain that was mined for the test.
 
+mod history;
 mod network;
 mod node;
 mod openapi;

@@ -68,6 +68,7 @@ pub(crate) async fn served_on(rig: Rig) -> Served {
             miners: Some(super::miners_port(vec![])),
             node: Some(node),
             token: Some(token),
+            history: Some(super::history::some(folder.path()).await),
             ..Ports::default()
         },
         CancellationToken::new(),

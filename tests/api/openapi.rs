@@ -160,6 +160,7 @@ async fn every_documented_address_answers_as_documented() {
             for name in names("query") {
                 let value = match name {
                     "share" => id.as_str(),
+                    "series" => "worker:rig%201",
                     "class" => "38",
                     _ => "5",
                 };

@@ -7,6 +7,7 @@ mod event;
 mod found;
 mod health;
 mod hex;
+mod history;
 mod miners;
 mod network;
 mod params;
@@ -19,6 +20,7 @@ pub use event::EventForm;
 pub use found::{FoundBlockForm, FoundForm};
 pub use health::{HealthForm, HealthItem, Level};
 pub use hex::{AnyBytes, Bits, Bytes, Text};
+pub use history::{HistoryForm, PointForm, SeriesForm, SeriesListForm};
 pub use miners::{FeeForm, MinersForm, RefusedForm, WorkerForm};
 pub use network::{
     BanForm, BanRequestForm, BannedForm, BansForm, ConnectForm, ConnectingForm, LiftForm, LiftedForm,

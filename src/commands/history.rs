@@ -1,0 +1,111 @@
+//! `commonwork history`: what miners did, over hours and years, as the running node has it.
+
+use super::Outcome;
+use super::output::{OutputError, print, print_json};
+use super::table::{Column, Table};
+use crate::api::form::{HistoryForm, RefusedForm};
+use crate::api::{self, Client, ClientError};
+use crate::chain::now;
+use crate::config::Place;
+use clap::Args;
+use indicatif::HumanDuration;
+use std::path::PathBuf;
+use std::time::Duration;
+use thiserror::Error;
+
+const HOUR: u64 = 3_600;
+
+/// Arguments of `history`.
+#[derive(Clone, Debug, Args)]
+pub struct HistoryArgs {
+    /// Of what: node (all its miners), pool (everybody's), or worker:NAME
+    #[arg(default_value = "node")]
+    pub series: String,
+    /// How far back, in hours: six in half minutes, 72 in five minutes, two weeks in half hours, 90 days in two hours,
+    /// ten years in days
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub hours: u32,
+    /// Print a table for other programs; its times are seconds since 1970
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why the command could not be carried out.
+#[derive(Debug, Error)]
+pub enum HistoryError {
+    /// Nobody to ask.
+    #[error("no node runs on {}; start one with `commonwork run`, or say where its data is with --data-dir and --network", .0.display())]
+    NoNode(PathBuf),
+    /// The running node gave no answer.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The answer cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// Tells the history of a series.
+pub async fn run(place: &Place, args: &HistoryArgs) -> Result<Outcome, HistoryError> {
+    let address = api::find(&place.data_dir).ok_or_else(|| HistoryError::NoNode(place.data_dir.clone()))?;
+    let (client, seconds) = (Client::new(address), u64::from(args.hours) * HOUR);
+    if args.csv {
+        print(&client.history_csv(&args.series, seconds).await?)?;
+        return Ok(Outcome::Good);
+    }
+    let form = client.history(&args.series, seconds).await?;
+    if args.json {
+        print_json(&form)?
+    } else {
+        print(&text(&form, u64::from(now().0)))?
+    }
+    Ok(Outcome::Good)
+}
+
+fn text(form: &HistoryForm, now: u64) -> String {
+    if form.points.is_empty() {
+        return format!("nothing is known of {} in that time\n", form.series);
+    }
+    let mut table = Table::new([
+        Column::Left("ago"),
+        Column::Right("hashes/s"),
+        Column::Right("accepted"),
+        Column::Right("refused"),
+        Column::Right("miners"),
+    ]);
+    for point in &form.points {
+        let RefusedForm { stale, unknown_job, repeated, too_easy, untimely, other } = point.refused;
+        table.row([
+            HumanDuration(Duration::from_secs(now.saturating_sub(point.time))).to_string(),
+            format!("{:.3e}", point.hash_rate),
+            point.accepted.to_string(),
+            (stale + unknown_job + repeated + too_easy + untimely + other).to_string(),
+            point.miners.to_string(),
+        ]);
+    }
+    table.text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::form::PointForm;
+    use crate::history::point::{Point, Refused};
+
+    #[test]
+    fn each_point_is_a_line_and_none_is_said() {
+        let refused = Refused { stale: 1, repeated: 2, ..Refused::default() };
+        let point =
+            Point { seconds: 30, hashes: 45e12, accepted: 7, refused, miners: 2, best_difficulty: 1.0 };
+        let points = vec![PointForm::new(1_000, &point)];
+        let form = HistoryForm { series: "node".into(), step: 30, points };
+        assert_eq!(
+            text(&form, 1_090),
+            "ago         hashes/s  accepted  refused  miners\n90 seconds  1.500e12         7        3       2\n"
+        );
+        let nothing = HistoryForm { points: Vec::new(), ..form };
+        assert_eq!(text(&nothing, 0), "nothing is known of node in that time\n");
+    }
+}
