@@ -18,8 +18,10 @@ use serde::{Deserialize, Serialize};
 const INCOME_DRAWS: f64 = 4e6;
 /// Draws for the first payouts of one row.
 const FIRST_DRAWS: f64 = 5e6;
-/// Fewer runs than this tell nothing; a first payout that takes more draws is not drawn.
-const LEAST_RUNS: u32 = 20;
+/// A first payout that cannot be drawn so often is not drawn.
+const LEAST_FIRSTS: u32 = 20;
+/// Runs of incomes that are drawn however long they take: some ten thousand blocks each, then.
+const LEAST_RUNS: u32 = 5;
 
 /// The comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -248,7 +250,7 @@ fn first(scheme: &mut dyn Scheme, row: usize, settings: &Settings, name: &str) -
     let cost = scheme.first_cost(row);
     let runs = affordable(FIRST_DRAWS, cost, settings.runs);
     let formula = scheme.first(row);
-    if runs < LEAST_RUNS {
+    if runs < LEAST_FIRSTS {
         return First { formula, drawn: None, runs: 0 };
     }
     // Far more than any run should take; to leave a long one out would make the rest look short.

@@ -18,8 +18,8 @@ use sharechain::payout::{Selection, select_all, select_down_to, select_for_class
 use sharechain::target::Target;
 use sharechain::units::{BitcoinHeight, Score};
 
-/// Draws that a choice of whom to pay is worth: it takes that much longer.
-const SELECTION_COST: f64 = 50.0;
+/// Draws that a choice of whom to pay is worth, and so many more for each owner: it takes that much longer.
+const SELECTION_COST: (f64, f64) = (20.0, 0.25);
 /// A node picks shares so large that it sends about one a second.
 const ONE_A_SECOND: f64 = 86_400.0;
 
@@ -156,6 +156,10 @@ impl ShareChain {
         }
     }
 
+    fn selection_cost(&self) -> f64 {
+        SELECTION_COST.0 + SELECTION_COST.1 * self.others.len() as f64
+    }
+
     fn in_hand(&self) -> f64 {
         -(-self.pool.own_rate() * self.pool.window).exp_m1()
     }
@@ -195,7 +199,7 @@ impl Scheme for ShareChain {
     }
 
     fn cost(&self, days: f64) -> f64 {
-        self.pool.cost(days) + self.pool.blocks * days * self.in_hand() * SELECTION_COST
+        self.pool.cost(days) + self.pool.blocks * days * self.in_hand() * self.selection_cost()
     }
 
     fn run(&mut self, random: &mut Random, horizons: &[f64]) -> Run {
@@ -210,7 +214,7 @@ impl Scheme for ShareChain {
 
     fn first_cost(&self, row: usize) -> f64 {
         let pays = self.slot(row).1;
-        self.pool.pool().cost(pays) + SELECTION_COST / pays
+        self.pool.pool().cost(pays) + self.selection_cost() / pays
     }
 
     fn draw_first(&mut self, random: &mut Random, row: usize, most: u64) -> Option<f64> {
