@@ -73,6 +73,8 @@ impl Recorder {
         }
         // The chain may be gone by then; that costs the pool's last half minute.
         let _ = self.record(server::now()).await;
+        // Its answer comes after what was sent before it has been written.
+        let _ = self.history.list().await;
         stop.cancelled().await;
     }
 
