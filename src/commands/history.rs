@@ -102,8 +102,8 @@ mod tests {
         let points = vec![PointForm::new(1_000, &point)];
         let form = HistoryForm { series: "node".into(), step: 30, points };
         assert_eq!(
-            text(&form, 1_090),
-            "ago         hashes/s  accepted  refused  miners\n90 seconds  1.500e12         7        3       2\n"
+            text(&form, 1_120),
+            "ago        hashes/s  accepted  refused  miners\n2 minutes  1.500e12         7        3       2\n"
         );
         let nothing = HistoryForm { points: Vec::new(), ..form };
         assert_eq!(text(&nothing, 0), "nothing is known of node in that time\n");

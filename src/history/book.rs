@@ -23,6 +23,10 @@ use tracing::warn;
 /// Most workers with a series of their own; beyond it the one that was silent for the longest is forgotten.
 pub const MAX_WORKERS: usize = 128;
 const FORMAT: u8 = 1;
+/// Seconds by which a step may be later than the one before; else the clock may be wrong, or the node was not running.
+const JUMP: u64 = 86_400;
+/// Steps in a row after which a clock that jumped is believed.
+const BELIEVED_AFTER: u32 = 20;
 /// Little is read, and never twice.
 const CACHE_BYTES: u64 = 4 << 20;
 
@@ -62,6 +66,10 @@ pub struct Book {
     path: PathBuf,
     /// When each series was last written.
     series: BTreeMap<Series, u64>,
+    /// The time of the last step that was believed; zero before the first.
+    steady_at: u64,
+    /// Steps in a row that were far after it.
+    jumps: u32,
 }
 
 impl Book {
@@ -103,15 +111,16 @@ impl Book {
             let (Some(name), Some(time)) = (name, time) else { return Ok(None) };
             series.insert(name, time);
         }
-        Ok(Some(Self { db, path: path.into(), series }))
+        Ok(Some(Self { db, path: path.into(), series, steady_at: 0, jumps: 0 }))
     }
 
     /// Adds what was counted, in a step of time that began at `time` (seconds since 1970). It is on the disk when this
     /// returns.
     pub fn add(&mut self, time: u64, points: &BTreeMap<Series, Point>) -> Result<(), HistoryError> {
         let mut batch = Batch::default();
-        for (series, point) in points {
-            self.series.insert(series.clone(), time);
+        self.make_room(points, &mut batch)?;
+        let forgets = self.is_steady(time);
+        for (series, point) in points.iter().filter(|(series, _)| self.series.contains_key(series)) {
             batch.insert(name_key(series), &time.to_be_bytes());
             for (number, tier) in (0..).zip(&TIERS) {
                 let begin = tier.begin_of(time);
@@ -119,7 +128,9 @@ impl Book {
                 let mut sum = match self.get(&key)? {
                     Some(sum) => sum,
                     None => {
-                        self.forget_before(tier.first_kept(begin), series, number, &mut batch)?;
+                        if forgets {
+                            self.forget_before(tier.first_kept(begin), series, number, &mut batch)?;
+                        }
                         Point::default()
                     }
                 };
@@ -127,8 +138,10 @@ impl Book {
                 batch.insert(key, bincode::serialize(&sum).expect("a vector takes any bytes"));
             }
         }
-        while let Some(silent) = self.one_too_many() {
-            self.forget(&silent, &mut batch)?;
+        for (series, last) in &mut self.series {
+            if points.contains_key(series) {
+                *last = time;
+            }
         }
         self.db.apply_batch(batch).and_then(|()| self.db.flush()).map_err(|source| self.disk(source))?;
         Ok(())
@@ -184,11 +197,43 @@ impl Book {
         Ok(())
     }
 
-    /// The worker that was silent for the longest, where there are too many.
-    fn one_too_many(&self) -> Option<Series> {
-        let workers = || self.series.iter().filter(|(series, _)| matches!(series, Series::Worker(_)));
-        let silent = workers().min_by_key(|(_, time)| **time).map(|(series, _)| series.clone());
-        silent.filter(|_| workers().count() > MAX_WORKERS)
+    /// Makes these known, as long as there is room: for new workers those that were silent for the longest are forgotten,
+    /// but none that is heard of now.
+    fn make_room(&mut self, points: &BTreeMap<Series, Point>, batch: &mut Batch) -> Result<(), HistoryError> {
+        let is_worker = |series: &&Series| matches!(series, Series::Worker(_));
+        let silent =
+            self.series.iter().filter(|(series, _)| is_worker(series) && !points.contains_key(series));
+        let mut silent: Vec<_> = silent.map(|(series, last)| (*last, series.clone())).collect();
+        silent.sort_by(|one, other| other.cmp(one));
+        let mut room = MAX_WORKERS.saturating_sub(self.series.keys().filter(is_worker).count());
+        for series in points.keys() {
+            if self.series.contains_key(series) {
+                continue;
+            }
+            if is_worker(&series) && room > 0 {
+                room -= 1;
+            } else if is_worker(&series) {
+                let Some((_, longest)) = silent.pop() else { continue };
+                self.forget(&longest, batch)?;
+            }
+            self.series.insert(series.clone(), 0);
+        }
+        Ok(())
+    }
+
+    /// Whether the clock can be believed enough to forget what it says is old: not when it has just jumped ahead.
+    fn is_steady(&mut self, time: u64) -> bool {
+        let newest = self.series.values().copied().max().unwrap_or(0);
+        if self.steady_at == 0 {
+            self.steady_at = newest;
+        }
+        let jumped = self.steady_at > 0 && time > self.steady_at.saturating_add(JUMP);
+        self.jumps = if jumped { self.jumps.saturating_add(1) } else { 0 };
+        let is_steady = self.jumps == 0 || self.jumps > BELIEVED_AFTER;
+        if is_steady {
+            self.steady_at = time;
+        }
+        is_steady
     }
 
     fn forget(&mut self, series: &Series, batch: &mut Batch) -> Result<(), HistoryError> {
@@ -284,10 +329,38 @@ mod tests {
         assert_eq!((kept.len() as u64, kept[0].0), (steps, START + 5 * 30));
         let all: f64 = read(&book, &Series::Node, 2).iter().map(|(_, point)| point.hashes).sum();
         assert_eq!(all, (steps + 5) as f64);
-        add(&mut book, START + 3_650 * 86_400, &Series::Node, 1.0);
-        for tier in 0..TIERS.len() {
-            assert_eq!(read(&book, &Series::Node, tier).len(), 1, "tier {tier}: ten years later");
+    }
+
+    #[test]
+    fn a_clock_that_jumps_ahead_is_believed_when_it_stays_there() {
+        let mut book = open(&folder());
+        let later = START + 4_000 * 86_400;
+        add(&mut book, START, &Series::Node, 1.0);
+        add(&mut book, later, &Series::Node, 1.0);
+        add(&mut book, START + 30, &Series::Node, 1.0);
+        assert_eq!(read(&book, &Series::Node, 0).len(), 3, "a jump forgets nothing");
+        for step in 1..=30 {
+            add(&mut book, later + step * 86_400, &Series::Node, 1.0);
         }
+        let first: Vec<u64> = (0..TIERS.len()).map(|tier| read(&book, &Series::Node, tier)[0].0).collect();
+        assert!(first.iter().all(|first| *first >= later), "{first:?}");
+    }
+
+    #[test]
+    fn of_too_many_workers_at_once_those_known_before_are_kept_and_nothing_is_left_of_others() {
+        let folder = folder();
+        let mut book = open(&folder);
+        let name = |number: usize| Series::worker(&format!("rig{number:04}"));
+        add(&mut book, START, &name(900), 1.0);
+        let all: BTreeMap<_, _> =
+            (0..=MAX_WORKERS + 50).chain([900]).map(|n| (name(n), point(1.0))).collect();
+        for step in 1..=3 {
+            book.add(START + 30 * step, &all).expect("it is written");
+        }
+        assert_eq!(book.series().len(), MAX_WORKERS);
+        assert_eq!(read(&book, &name(900), 0).len(), 4);
+        let rows = book.db.scan_prefix([2]).count();
+        assert_eq!(rows, (MAX_WORKERS - 1) * (3 + 4) + 4 + 4, "no row of one that is not known");
     }
 
     #[test]

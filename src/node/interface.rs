@@ -289,7 +289,7 @@ impl Teller {
             self.alarm(
                 "block-not-taken",
                 format!("{backend} did not take the Bitcoin block {hash} at height {height}: {reason}"),
-                "see the log; `inconclusive` or a block that lost a race is bad luck, other reasons are faults",
+                "see the log; a block that lost a race is bad luck, other reasons are faults",
             );
         }
         let (bitcoin_height, hash) = (height.0, Text(hash));

@@ -1,37 +1,50 @@
 //! Writes into the history, every half minute, what miners did.
 
 use super::tasks::Tasks;
-use crate::chain::{ChainHandle, Reader};
+use crate::chain::ChainHandle;
 use crate::config::Config;
 use crate::history::Series;
 use crate::history::keeper::{self, HistoryHandle, NoHistory};
 use crate::history::point::{Point, Refused};
 use crate::history::tier::TIERS;
-use crate::stratum::record::{MinerRecord, News, Tally, Who};
+use crate::peers::driver::Footing;
+use crate::stratum::record::{News, Tally, Who};
 use crate::stratum::server;
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Sessions;
+use sharechain::chain::ShareChain;
 use sharechain::target::Work;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// As fine as the history is.
 const STEP: Duration = Duration::from_secs(TIERS[0].step as u64);
+/// Seconds after which hardly a share block is still on its way.
+const SETTLED: u32 = 60;
+/// Seconds by which a share block may be older than one before it, for this purpose.
+const OUT_OF_ORDER: u32 = 600;
+
+/// What is needed to tell the pool's hash rate.
+pub(super) struct Pool {
+    pub(super) chain: ChainHandle,
+    /// Where the node stands beside its peers.
+    pub(super) footing: watch::Receiver<Footing>,
+}
 
 /// Records from now on. A history that cannot be opened is said, and gone without.
 pub(super) fn start(
     config: &Config,
     tasks: &Tasks,
     sessions: Sessions,
-    chain: Option<ChainHandle>,
+    pool: Option<Pool>,
 ) -> Option<HistoryHandle> {
     match keeper::start(&config.place.history_dir()) {
         Ok(history) => {
-            let recorder = Recorder::new(history.clone(), sessions, chain);
+            let recorder = Recorder::new(history.clone(), sessions, pool);
             tasks.spawn("recorder", recorder.run(tasks.stop.child_token()));
             Some(history)
         }
@@ -47,17 +60,13 @@ struct Recorder {
     history: HistoryHandle,
     sessions: Sessions,
     /// None for a node that mines solo.
-    chain: Option<ChainHandle>,
-    /// The miners of the last step; those that have gone since may have counted more.
-    known: Vec<Arc<MinerRecord>>,
-    /// The work of the share chain at the last step.
-    work: Option<Work>,
+    pool: Option<Pool>,
     counted_until: Instant,
 }
 
 impl Recorder {
-    fn new(history: HistoryHandle, sessions: Sessions, chain: Option<ChainHandle>) -> Self {
-        Self { history, sessions, chain, known: Vec::new(), work: None, counted_until: Instant::now() }
+    fn new(history: HistoryHandle, sessions: Sessions, pool: Option<Pool>) -> Self {
+        Self { history, sessions, pool, counted_until: Instant::now() }
     }
 
     /// Runs until the stop, at which the last part of a step is written.
@@ -80,26 +89,29 @@ impl Recorder {
 
     async fn record(&mut self, now: Now) -> Result<(), NoHistory> {
         let passed = now.instant.saturating_duration_since(self.counted_until);
-        let seconds = u32::try_from(passed.as_secs()).unwrap_or(u32::MAX);
+        // A step is a little shorter or longer than 30 s.
+        let seconds = u32::try_from((passed + Duration::from_millis(500)).as_secs()).unwrap_or(u32::MAX);
         if seconds == 0 {
             return Ok(());
         }
         self.counted_until = now.instant;
-        let mut points = self.miners(seconds);
-        if let Some(hashes) = self.pool().await {
-            points.insert(Series::Pool, Point { seconds, hashes, ..Point::default() });
+        let begin = now.unix.saturating_sub(seconds);
+        self.history.add(begin.into(), self.miners(seconds)).await?;
+        let settled = begin.saturating_sub(SETTLED);
+        if let Some(hashes) = self.pool(settled, settled.saturating_add(seconds)).await {
+            let point = Point { seconds, hashes, ..Point::default() };
+            self.history.add(settled.into(), BTreeMap::from([(Series::Pool, point)])).await?;
         }
-        self.history.add(u64::from(now.unix).saturating_sub(u64::from(seconds)), points).await
+        Ok(())
     }
 
     /// What the miners did, each name by itself and all together.
-    fn miners(&mut self, seconds: u32) -> BTreeMap<Series, Point> {
-        let live = self.sessions.records();
-        let here: BTreeSet<_> = live.iter().map(Arc::as_ptr).collect();
-        let known = std::mem::take(&mut self.known);
-        let gone = known.iter().filter(|record| !here.contains(&Arc::as_ptr(record)));
+    fn miners(&self, seconds: u32) -> BTreeMap<Series, Point> {
+        let (live, gone) = self.sessions.take_records();
         let mut points = BTreeMap::from([(Series::Node, Point { seconds, ..Point::default() })]);
-        for (record, miners) in gone.map(|record| (record, 0)).chain(live.iter().map(|record| (record, 1))) {
+        for (record, miners) in
+            gone.iter().map(|record| (record, 0)).chain(live.iter().map(|record| (record, 1)))
+        {
             let (Who { user, owner, .. }, news) = record.take_news();
             // Who has not said who it is has done nothing.
             if owner.is_some() {
@@ -109,18 +121,28 @@ impl Recorder {
                 }
             }
         }
-        self.known = live;
         points
     }
 
-    /// Hashes that the share blocks since the last step are expected to have taken all miners; none at the first step, and
-    /// after the chain was left for one with less work.
-    async fn pool(&mut self) -> Option<f64> {
-        let tip = |reader: &mut Reader<'_>| reader.chain.block(&reader.chain.tip()).map(|tip| tip.work);
-        let work = self.chain.as_ref()?.read(tip).await.ok()?.unwrap_or(Work::ZERO);
-        let before = self.work.replace(work)?;
-        (work >= before).then(|| hashes(work.saturating_sub(before)))
+    /// Hashes that the share blocks with a time from `begin` to before `end` are expected to have taken all miners; none
+    /// while the node is not level with its peers.
+    async fn pool(&self, begin: u32, end: u32) -> Option<f64> {
+        let pool = self.pool.as_ref().filter(|pool| pool.footing.borrow().ready)?;
+        let work = pool.chain.read(move |reader| work_between(reader.chain, begin, end)).await.ok()?;
+        Some(hashes(work))
     }
+}
+
+/// The work of the active branch's blocks with such times. Times need not be in order, but are nearly.
+fn work_between(chain: &ShareChain, begin: u32, end: u32) -> Work {
+    let tip = chain.block(&chain.tip());
+    let down = std::iter::successors(tip, |block| chain.block(&block.parent));
+    let late_enough = down.take_while(|block| block.time.0.saturating_add(OUT_OF_ORDER) >= begin);
+    let within = late_enough.filter(|block| (begin..end).contains(&block.time.0));
+    within.fold(Work::ZERO, |sum, block| {
+        let before = chain.block(&block.parent).map_or(Work::ZERO, |parent| parent.work);
+        sum.saturating_add(block.work.saturating_sub(before))
+    })
 }
 
 /// Near enough for a rate.

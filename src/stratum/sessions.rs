@@ -14,6 +14,8 @@ use std::time::Instant;
 
 /// Most ended sessions that can be resumed.
 const MAX_RESTING: usize = 1_024;
+/// Most records of miners that have gone; what the oldest counted since somebody looked is then not added up.
+const MAX_GONE: usize = 4_096;
 
 /// All sessions of all listeners. Clones share them.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ struct State {
     live: BTreeMap<u32, Arc<MinerRecord>>,
     /// In the order in which they ended.
     resting: VecDeque<(u32, Rest)>,
+    /// Records of miners that have gone, until somebody adds them up.
+    gone: VecDeque<Arc<MinerRecord>>,
     metrics: Metrics,
 }
 
@@ -57,8 +61,8 @@ impl Sessions {
     /// None yet, and room for `most`, of which one address gets a part. Extranonces count up from `start`, which should be random, so that work done
     /// before a restart is not done again.
     pub fn new(start: u32, most: usize) -> Self {
-        let (live, resting) = (BTreeMap::new(), VecDeque::new());
-        let state = State { next: start, live, resting, metrics: Metrics::default() };
+        let (live, resting, gone) = (BTreeMap::new(), VecDeque::new(), VecDeque::new());
+        let state = State { next: start, live, resting, gone, metrics: Metrics::default() };
         Self { seats: Seats::new(most), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -95,9 +99,15 @@ impl Sessions {
         live.into_iter().map(|record| record.snapshot(now)).collect()
     }
 
-    /// What is known of each miner. Whoever holds on to it also has what was counted last, after the miner has gone.
-    pub(crate) fn records(&self) -> Vec<Arc<MinerRecord>> {
+    /// What is known of each miner.
+    fn records(&self) -> Vec<Arc<MinerRecord>> {
         self.state().live.values().cloned().collect()
+    }
+
+    /// What is known of each miner, and of those that have gone since this was last asked for. For one reader.
+    pub(crate) fn take_records(&self) -> (Vec<Arc<MinerRecord>>, Vec<Arc<MinerRecord>>) {
+        let mut state = self.state();
+        (state.live.values().cloned().collect(), state.gone.drain(..).collect())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -150,6 +160,10 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.sessions.state();
         state.live.remove(&self.number);
+        if state.gone.len() == MAX_GONE {
+            state.gone.pop_front();
+        }
+        state.gone.push_back(Arc::clone(&self.record));
         if let Some(rest) = self.rest.take() {
             let now = rest.since;
             state.resting.push_back((self.number, *rest));
