@@ -89,10 +89,10 @@ impl Toll {
     }
 
     /// The form in which a job is to be served: itself, or the one that is mined for the fee. `hashes` is the work
-    /// that the session may be expected to do on it. A session that is resumed for another owner begins a new account.
+    /// that the session may be expected to do on it. A session that is resumed for another owner keeps what it owes, and nothing of what it was ahead.
     pub fn choose(&mut self, job: Arc<Job>, hashes: u128) -> Arc<Job> {
         if self.miner != Some(*job.owner()) {
-            (self.miner, self.owed) = (Some(*job.owner()), 0);
+            (self.miner, self.owed) = (Some(*job.owner()), self.owed.max(0));
         }
         match job.for_fee() {
             Some(for_fee) if self.is_due(hashes) => Arc::clone(for_fee),
@@ -100,12 +100,11 @@ impl Toll {
         }
     }
 
-    /// Counts accepted work, of this many expected hashes, on a job that was served: the miner's, or the fee's. What is
+    /// Counts accepted work, of this many expected hashes, on a job that was served: a payer's, or the fee's. What is
     /// mined for the fee's owner by hardware of its own is no fee.
     pub fn count(&mut self, job: &Job, hashes: u128) {
-        let is_for_fee = *job.owner() == self.owner;
-        let counts = |miner| miner != self.owner && (is_for_fee || miner == *job.owner());
-        if self.miner.is_some_and(counts) {
+        let is_for_fee = *job.owner() == self.owner && self.miner.is_some_and(|miner| miner != self.owner);
+        if is_for_fee || job.for_fee().is_some() {
             self.add(is_for_fee, hashes);
         }
     }
@@ -219,13 +218,19 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_resumed_for_another_owner_owes_nothing_and_has_paid_nothing() {
+    fn a_session_that_is_resumed_for_another_owner_owes_what_it_owed_and_has_paid_nothing() {
         let fee = Fee::new(5_000, owner(9), Some(owner(2)));
         let toll = || fee.toll([0, 0, 0, 1]);
         let job = |number| Arc::new(JobMaker { owner: owner(number), ..JobMaker::default() }.job());
         let (operators, exempt, for_fee) = (job(9), job(2), job(9));
         let others = Arc::new(JobMaker { owner: owner(1), ..JobMaker::default() }.job().with_fee(for_fee));
         let fresh = toll().choose(Arc::clone(&others), 100);
+        let mut debtor = toll();
+        debtor.choose(Arc::clone(&others), 100);
+        debtor.count(&others, 1 << 60);
+        let third = JobMaker { owner: owner(3), ..JobMaker::default() }.job().with_fee(job(9));
+        let chosen = debtor.choose(Arc::new(third), 100);
+        assert_eq!(chosen.owner(), &owner(9), "the fee's");
         for first in [operators, exempt] {
             let mut toll = toll();
             toll.choose(Arc::clone(&first), 100);
