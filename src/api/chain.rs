@@ -28,7 +28,7 @@ const EXPORT_PIECES: usize = 4;
 /// The chain, with leave to ask it one question.
 pub(super) struct Chain {
     pub(super) source: Arc<dyn ChainSource>,
-    permit: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl FromRequestParts<Shared> for Chain {
@@ -43,7 +43,7 @@ impl FromRequestParts<Shared> for Chain {
         };
         let busy = "too many questions at once; ask again in a moment";
         match shared.questions.clone().try_acquire_owned() {
-            Ok(permit) => Ok(Self { source, permit }),
+            Ok(permit) => Ok(Self { source, _permit: permit }),
             Err(_) => Err(fault(StatusCode::SERVICE_UNAVAILABLE, busy)),
         }
     }
@@ -147,8 +147,15 @@ pub(super) async fn signals(shared: Shared, chain: Chain) -> Response {
     answer(signals.read(chain.source()).await)
 }
 
-pub(super) async fn export(chain: Chain) -> Response {
-    let Chain { source, permit } = chain;
+pub(super) async fn export(shared: Shared, chain: Chain) -> Response {
+    let Chain { source, .. } = chain;
+    // Whoever reads an export slowly must not keep others from asking.
+    let Ok(permit) = shared.exports.clone().try_acquire_owned() else {
+        return fault(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many exports at once; ask again when one has ended",
+        );
+    };
     let mut exporter = match Exporter::start(source).await {
         Ok(exporter) => exporter,
         Err(error) => return refuse(&error),

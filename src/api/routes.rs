@@ -41,6 +41,8 @@ use tokio_util::sync::CancellationToken;
 const MAX_QUESTIONS: usize = 4;
 /// Streams of events at once; they leave most connections to others.
 const MAX_STREAMS: usize = 8;
+/// Exports at once.
+const MAX_EXPORTS: usize = 2;
 
 /// What is told besides the chain, and what can be changed.
 #[derive(Debug, Default)]
@@ -68,6 +70,7 @@ pub(super) struct State {
     pub(super) source: Option<Arc<dyn ChainSource>>,
     pub(super) questions: Arc<Semaphore>,
     pub(super) streams: Arc<Semaphore>,
+    pub(super) exports: Arc<Semaphore>,
     pub(super) found: Mutex<FoundBlocks>,
     pub(super) signals: Mutex<Signals>,
     pub(super) ports: Ports,
@@ -84,6 +87,7 @@ impl Shared {
             source,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
             found: Mutex::new(FoundBlocks::new(ports.found.take())),
             signals: Mutex::default(),
             ports,

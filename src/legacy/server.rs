@@ -28,8 +28,6 @@ use tracing::{debug, info};
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 1_024;
-/// Those of one address.
-const MAX_CONNECTIONS_PER_ADDRESS: usize = 128;
 /// Bytes of a request's head, and of what is read in one go.
 const MAX_HEAD: usize = 16 * 1024;
 /// How often workers are looked at that may be gone.
@@ -103,7 +101,7 @@ impl Server {
         let door = Door {
             service: Arc::clone(&service),
             limits: self.limits,
-            seats: Seats::with_part(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS),
+            seats: Seats::new(MAX_CONNECTIONS),
             connections: connections.clone(),
             shutdown: shutdown.clone(),
         };

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tracing::{debug, warn};
 
-/// One address gets at most every fourth seat, where nothing else is said.
+/// One address gets at most every fourth seat.
 const MOST_FOR_ONE: usize = 4;
 
 /// The seats. Clones share them.
@@ -61,7 +61,7 @@ impl Seats {
     }
 
     /// So many, all free, and so many of them for one address.
-    pub(crate) fn with_part(most: usize, part: usize) -> Self {
+    fn with_part(most: usize, part: usize) -> Self {
         Self(Arc::new(Mutex::new(State { most, part, taken: 0, of_address: HashMap::new() })))
     }
 
