@@ -14,7 +14,7 @@ pub(crate) const MAX_AGE: Duration = Duration::from_secs(600);
 const MAX_JOBS: usize = 1_024;
 /// Jobs of ten minutes with a share block every half minute, and those that are made again meanwhile. Room for them is
 /// taken at once, so that what a connection needs is seen when it is made.
-const QUIET_JOBS: usize = 48;
+const QUIET_JOBS: usize = 64;
 /// Most shares that a session remembers, to recognise duplicates. A share forgotten by then is recognised by the
 /// share chain; only the miner's own count would be off.
 const MAX_SHARES: usize = 4_096;
