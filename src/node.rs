@@ -226,13 +226,14 @@ impl Node {
             events: events.clone(),
             metrics: metrics.clone(),
         };
+        let pool = recorder::Pool { chain: chain.clone(), footing: neighbours.footing.clone() };
         let ports = api::Ports {
             network: neighbours.port,
             miners: Some(servers.port.clone()),
             node: Some(gauges.port(&asked)),
             token: Some(make_token(config)?),
             found: Some(finder.found()),
-            history: recorder::start(config, &tasks, servers.sessions.clone(), Some(chain.clone())),
+            history: recorder::start(config, &tasks, servers.sessions.clone(), Some(pool)),
         };
         let told = (events, metrics);
         let teller = Teller::new(told, config.place.network(), &bitcoin, Some(&chain), Some(finder.found()));

@@ -8,6 +8,16 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 const SHORT: Duration = Duration::from_millis(50);
+/// Long enough to say something first.
+const BRIEF: Duration = Duration::from_secs(2);
+
+/// A server that lets everybody take their time: whoever is dropped is dropped for another reason.
+fn patient() -> Setup {
+    Setup {
+        limits: Limits { handshake: Duration::from_secs(3_600), ..Limits::default() },
+        ..Setup::default()
+    }
+}
 
 #[tokio::test]
 async fn a_line_without_an_end_is_an_error_and_the_end() {
@@ -36,7 +46,7 @@ async fn garbage_is_an_error_and_in_the_end_the_end() {
 
 #[tokio::test]
 async fn a_client_that_begins_with_tls_is_sent_away_at_once() {
-    let running = Setup::default().start();
+    let running = patient().start();
     let mut client = Client::connect(running.address).await;
     client.write.write_all(&[0x16, 3, 1, 0, 5]).await.expect("written");
     assert!(client.next().await.is_none());
@@ -45,7 +55,7 @@ async fn a_client_that_begins_with_tls_is_sent_away_at_once() {
 
 #[tokio::test]
 async fn who_does_not_log_in_or_goes_silent_is_dropped() {
-    let limits = Limits { handshake: SHORT, ..Limits::default() };
+    let limits = Limits { handshake: BRIEF, ..Limits::default() };
     let running = Setup { limits, ..Setup::default() }.start();
     let mut mute = Client::connect(running.address).await;
     let mut half = Client::connect(running.address).await;
@@ -78,7 +88,7 @@ async fn miners_are_sent_away_while_there_is_nothing_to_mine_on() {
 
 #[tokio::test]
 async fn the_number_of_connections_is_bounded() {
-    let running = Setup { most_sessions: 2, ..Setup::default() }.start();
+    let running = Setup { most_sessions: 2, ..patient() }.start();
     running.publish(JobMaker::default());
     let (first, _) = Client::mining(&running).await;
     let (mut second, _) = Client::mining(&running).await;

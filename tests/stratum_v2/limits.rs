@@ -12,6 +12,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const SHORT: Duration = Duration::from_millis(50);
+/// Long enough to say something first.
+const BRIEF: Duration = Duration::from_secs(2);
+/// So long that whoever is dropped is dropped for another reason.
+const LONG: Duration = Duration::from_secs(3_600);
+
+/// A server that lets everybody take their time.
+fn patient() -> Setup {
+    Setup { limits: Limits { handshake: LONG, ..Limits::default() }, ..Setup::default() }
+}
 
 /// Reads until the other side hangs up.
 async fn ends(stream: &mut TcpStream) {
@@ -21,7 +30,7 @@ async fn ends(stream: &mut TcpStream) {
 
 #[tokio::test]
 async fn what_is_not_encrypted_is_the_end() {
-    let running = Setup::default().start();
+    let running = patient().start();
     for said in [
         &[b'{'; 200][..],
         &[0x16; 200],
@@ -54,14 +63,14 @@ async fn a_message_longer_than_any_is_the_end_before_it_is_there() {
 #[tokio::test]
 async fn who_does_not_set_up_or_goes_silent_is_dropped() {
     let running =
-        Setup { limits: Limits { handshake: SHORT, ..Limits::default() }, ..Setup::default() }.start();
+        Setup { limits: Limits { handshake: BRIEF, ..Limits::default() }, ..Setup::default() }.start();
     let mut mute = soon(TcpStream::connect(running.address)).await.expect("a connection");
     ends(&mut mute).await;
     let mut half = Client::connect(running.address, None).await.expect("connected");
     assert!(half.next().await.is_none());
     soon(running.stop()).await;
 
-    let limits = Limits { handshake: SHORT, idle: SHORT, ..Limits::default() };
+    let limits = Limits { handshake: LONG, idle: SHORT, ..Limits::default() };
     let running = Setup { limits, ..Setup::default() }.start();
     let mut client = Client::connect(running.address, None).await.expect("connected");
     client.say_common(CommonMessagesOwned::SetupConnection(setup(0))).await;
@@ -71,7 +80,7 @@ async fn who_does_not_set_up_or_goes_silent_is_dropped() {
 
 #[tokio::test]
 async fn connections_are_counted_and_places_given_back() {
-    let running = Setup { most_connections: 1, ..Setup::default() }.start();
+    let running = Setup { most_connections: 1, ..patient() }.start();
     running.publish(JobMaker::default());
     let mut first = running.client(1).await;
     first.standard("rig").await;
