@@ -261,11 +261,12 @@ mod tests {
         assert_eq!((one.as_ptr(), &one[..]), (other.as_ptr(), &b"[]"[..]));
         // Nobody waits for a thread.
         let known = |template| lists.of(template).now_or_never().is_some();
-        assert!(known(&first) && !known(&second));
+        let count = || lists.0.lock().expect("no panic").len();
+        assert!(known(&first) && count() == 1);
         lists.of(&second).await;
-        assert!(known(&first) && known(&second));
+        assert!(known(&first) && known(&second) && count() == 2);
         lists.of(&third).await;
-        assert!(known(&third) && lists.0.lock().expect("no panic").len() == MAX_LISTS);
+        assert!(known(&third) && count() == MAX_LISTS);
     }
 
     fn template(id: u32) -> Arc<Template> {
