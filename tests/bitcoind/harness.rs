@@ -7,8 +7,7 @@ use crate::support::bitcoind::{BitcoinD, Chain, Options, RpcFailure, wait_for};
 #[test]
 fn regtest_has_a_wallet_a_miner_and_segwit_transactions() {
     let daemon = BitcoinD::regtest();
-    let address = daemon.create_wallet("test");
-    assert_eq!(daemon.mine_to(&address, 101).last(), Some(&daemon.best_hash()));
+    daemon.create_funded_wallet(1);
     let txid = daemon.call("sendtoaddress", json!([daemon.new_address(), 1]));
     let template = daemon.call("getblocktemplate", json!([{"rules": ["segwit"]}]));
     assert_eq!(template["transactions"][0]["txid"], txid);

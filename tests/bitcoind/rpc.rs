@@ -46,8 +46,7 @@ async fn blocks_are_accepted_at_heights_from_one_on() {
 #[tokio::test]
 async fn a_block_with_segwit_and_other_transactions_is_accepted() {
     let daemon = BitcoinD::regtest();
-    let address = daemon.create_wallet("test");
-    daemon.mine_to(&address, 103);
+    let address = daemon.create_funded_wallet(3);
     let legacy = daemon.call("getnewaddress", json!(["", "legacy"]));
     // Spent again unconfirmed: parents and children, with and without witnesses.
     for (to, amount) in [(&legacy, 40), (&json!(address), 55), (&legacy, 9), (&json!(address), 1)] {
@@ -80,8 +79,7 @@ async fn a_block_with_segwit_and_other_transactions_is_accepted() {
 #[tokio::test]
 async fn what_waits_in_the_mempool_can_be_fetched() {
     let daemon = BitcoinD::regtest();
-    let address = daemon.create_wallet("test");
-    daemon.mine_to(&address, 103);
+    let address = daemon.create_funded_wallet(3);
     let backend = client(&daemon);
     assert_eq!(backend.mempool().await, Ok(Vec::new()));
     for amount in [1, 2, 3] {

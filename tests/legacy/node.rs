@@ -48,8 +48,7 @@ async fn getwork_rolls_a_nonce_to_a_share_and_waits_for_the_next_block() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_made_from_a_template_with_transactions_is_bitcoins_next() {
     let daemon = BitcoinD::start(Chain::Regtest, Options { zmq: true, ..Options::default() });
-    let address = daemon.create_wallet("test");
-    daemon.mine_to(&address, 110);
+    let address = daemon.create_funded_wallet(10);
     let mut node = TestNode::start(regtest(), vec![upstream(&daemon, true)]).await;
     // A chain of three: each but the first spends what the one before leaves over.
     let mut ids: Vec<String> = Vec::new();

@@ -83,8 +83,7 @@ fn sorted<const N: usize>(mut ids: [String; N]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_with_and_without_witnesses_and_none_at_all() {
     let daemon = BitcoinD::start(Chain::Regtest, Options { zmq: true, ..Options::default() });
-    let address = daemon.create_wallet("test");
-    daemon.mine_to(&address, 110);
+    let address = daemon.create_funded_wallet(11);
     let mut node = TestNode::start(regtest(), vec![upstream(&daemon, true)]).await;
     let mut hand = Hand::at(&node, &owner(1)).await;
     let node = &mut node;

@@ -10,8 +10,7 @@ use serde_json::json;
 async fn a_block_whose_finder_has_lost_its_bitcoind_reaches_bitcoin_through_another_node() {
     let daemon = || BitcoinD::start(Chain::Regtest, Options { zmq: true, ..Options::default() });
     let (mut finders, others) = (daemon(), daemon());
-    let address = finders.create_wallet("test");
-    finders.mine_to(&address, 103);
+    let address = finders.create_funded_wallet(3);
     others.connect_to(&finders);
     wait_for("both at the same block", || (finders.best_hash() == others.best_hash()).then_some(()));
     let pay = |amount: u32| finders.call("sendtoaddress", json!([address, amount]));

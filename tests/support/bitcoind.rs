@@ -20,6 +20,8 @@ use std::{
 use serde_json::{Value, json};
 
 /// How long a daemon may take to answer its first call, or to end when asked to.
+/// An address that no wallet here has: the public key of BIP173's examples.
+const NOBODY: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one RPC may take; mining a signet block with the daemon's own miner is the longest.
 const RPC_TIMEOUT: Duration = Duration::from_secs(120);
@@ -149,6 +151,16 @@ impl BitcoinD {
     pub(crate) fn create_wallet(&self, name: &str) -> String {
         self.call("createwallet", json!({"wallet_name": name, "load_on_startup": true}));
         self.new_address()
+    }
+
+    /// Makes a wallet with so many coins that can be spent, of 50 bitcoins each; returns an address of it. The chain is then
+    /// so long that no transaction of the wallet has the lock time 21, for wallets set it back by up to 100 blocks, and
+    /// Knots takes that one for a parasite's and not into its mempool.
+    pub(crate) fn create_funded_wallet(&self, coins: u32) -> String {
+        let address = self.create_wallet("test");
+        self.mine_to(&address, coins);
+        self.mine_to(NOBODY, 122);
+        address
     }
 
     /// A new segwit address of the wallet.
