@@ -3,7 +3,7 @@
 use super::Outcome;
 use super::output::{OutputError, print, print_json};
 use super::table::{Column, Table};
-use crate::api::form::{HistoryForm, RefusedForm};
+use crate::api::form::HistoryForm;
 use crate::api::{self, Client, ClientError};
 use crate::chain::now;
 use crate::config::Place;
@@ -76,12 +76,11 @@ fn text(form: &HistoryForm, now: u64) -> String {
         Column::Right("miners"),
     ]);
     for point in &form.points {
-        let RefusedForm { stale, unknown_job, repeated, too_easy, untimely, other } = point.refused;
         table.row([
             HumanDuration(Duration::from_secs(now.saturating_sub(point.time))).to_string(),
             format!("{:.3e}", point.hash_rate),
             point.accepted.to_string(),
-            (stale + unknown_job + repeated + too_easy + untimely + other).to_string(),
+            point.refused.total().to_string(),
             point.miners.to_string(),
         ]);
     }

@@ -57,11 +57,7 @@ impl NoSeat {
 impl Seats {
     /// So many, all free.
     pub fn new(most: usize) -> Self {
-        Self::with_part(most, most.div_ceil(MOST_FOR_ONE))
-    }
-
-    /// So many, all free, and so many of them for one address.
-    fn with_part(most: usize, part: usize) -> Self {
+        let part = most.div_ceil(MOST_FOR_ONE);
         Self(Arc::new(Mutex::new(State { most, part, taken: 0, of_address: HashMap::new() })))
     }
 

@@ -88,6 +88,16 @@ pub struct RefusedForm {
     pub other: u64,
 }
 
+impl RefusedForm {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let Self { stale, unknown_job, repeated, too_easy, untimely, other } = self;
+        [stale, unknown_job, repeated, too_easy, untimely, other]
+            .into_iter()
+            .fold(0, |sum, n| sum.saturating_add(*n))
+    }
+}
+
 /// The operator's fee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FeeForm {

@@ -1,6 +1,6 @@
 //! The miners in `commonwork status`: the ones with most work first, as many as a screen takes.
 
-use crate::api::form::{RefusedForm, WorkerForm};
+use crate::api::form::WorkerForm;
 use crate::commands::table::{Column, Table};
 
 /// Miners that are listed; `--json` has all.
@@ -31,7 +31,7 @@ pub(super) fn text(workers: &[WorkerForm], now: u64) -> String {
             rate(worker.hash_rate),
             worker.difficulty.map_or("-".into(), |difficulty| difficulty.to_string()),
             worker.accepted.to_string(),
-            refused(&worker.refused).to_string(),
+            worker.refused.total().to_string(),
             worker.last_share.map_or("-".into(), |time| format!("{} s ago", now.saturating_sub(time))),
         ]);
     }
@@ -46,13 +46,6 @@ pub(super) fn text(workers: &[WorkerForm], now: u64) -> String {
 pub(super) fn together(workers: &[WorkerForm]) -> String {
     // A sum of no numbers would be -0.
     rate(workers.iter().fold(0.0, |sum, worker| sum + worker.hash_rate))
-}
-
-fn refused(refused: &RefusedForm) -> u64 {
-    let RefusedForm { stale, unknown_job, repeated, too_easy, untimely, other } = refused;
-    [stale, unknown_job, repeated, too_easy, untimely, other]
-        .into_iter()
-        .fold(0, |sum, n| sum.saturating_add(*n))
 }
 
 /// A hash rate for people.
@@ -89,6 +82,7 @@ pub(super) fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::form::RefusedForm;
 
     fn worker(name: &str, hash_rate: f64) -> WorkerForm {
         WorkerForm {
