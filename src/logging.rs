@@ -24,12 +24,13 @@ pub enum LoggingError {
     Twice(#[from] TryInitError),
 }
 
-/// Begins to log what the variable says, or else everything from `default` up.
+/// Begins to log what the variable says, or else what this program says from `default` up, and errors of its libraries:
+/// what else they tell means little to whoever runs a node.
 pub fn start(format: LogFormat, default: LevelFilter) -> Result<(), LoggingError> {
     use tracing_subscriber::util::SubscriberInitExt;
     let filter = match std::env::var(VARIABLE) {
         Ok(text) if !text.is_empty() => EnvFilter::builder().parse(text)?,
-        _ => EnvFilter::default().add_directive(default.into()),
+        _ => EnvFilter::builder().parse(format!("error,commonwork={default}"))?,
     };
     let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
