@@ -20,14 +20,14 @@ use commonwork::stratum::session::SessionConfig;
 use commonwork::stratum::sessions::Sessions;
 use commonwork::work::job::{Candidate, Job, JobIds, JobParts, Purpose};
 use commonwork::work::outbox::{BlockSink, Outbox};
+use commonwork::work::series::SeriesKey;
 use commonwork::work::source::WorkSource;
 use jobs::JobMaker;
 use sharechain::hash::sha256d;
-use sharechain::owner::Owner;
 use sharechain::params::Network;
 use sharechain::target::Target;
 use sharechain::verify::Targets;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -162,7 +162,7 @@ fn template(transactions: u32) -> Template {
 struct Series(watch::Receiver<Option<Arc<Job>>>);
 
 impl WorkSource for Series {
-    fn subscribe(&self, _: Owner, _: u16) -> Option<watch::Receiver<Option<Arc<Job>>>> {
+    fn subscribe(&self, _: SeriesKey, _: Option<IpAddr>) -> Option<watch::Receiver<Option<Arc<Job>>>> {
         Some(self.0.clone())
     }
 }

@@ -13,6 +13,7 @@ use crate::stratum::sessions::Sessions;
 use crate::stratum::user::{MAX_USER, owner_of};
 use crate::stratum::vardiff::Vardiff;
 use crate::work::job::Job;
+use crate::work::series::SeriesKey;
 use crate::work::source::WorkSource;
 use sharechain::owner::Owner;
 use std::collections::HashMap;
@@ -157,7 +158,10 @@ impl Workers {
             Some(worker) => worker,
             None => Arc::new(Mutex::new(self.worker(asker, owner, class, now)?)),
         };
-        let jobs = self.work.subscribe(owner, class).ok_or(Refused::TooMany("owners"))?;
+        let jobs = self
+            .work
+            .subscribe(SeriesKey { owner, class }, asker.visitor.bound_to())
+            .ok_or(Refused::TooMany("owners"))?;
         let fee_notice = self.config.fee_notice(&owner);
         Ok(Entry { worker, jobs, fee_notice, polls: Semaphore::new(MAX_POLLS) })
     }
@@ -203,7 +207,7 @@ mod tests {
     use crate::stratum::visitor::{Protocol, Visitor};
     use crate::test_jobs::{JobMaker, MADE_AT, owner};
     use crate::work::job::{JobId, JobIds};
-    use crate::work::series::{SeriesKey, SeriesRegister, Whose};
+    use crate::work::series::{SeriesRegister, Whose};
     use sharechain::params::Network;
     use sharechain::target::Target;
     use sharechain::verify::Targets;

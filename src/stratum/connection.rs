@@ -11,13 +11,13 @@ use super::pipe::{Pipe, Ready};
 use super::server::{House, Limits, now};
 use super::session::Now;
 use super::submit::Found;
+use super::visitor::Visitor;
 use crate::work::job::Job;
 use crate::work::series::SeriesKey;
 use crate::work::source::WorkSource;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,8 +75,8 @@ pub(crate) enum End {
     /// There is nothing to mine on.
     #[error("there is nothing to mine on")]
     NoWork,
-    /// The node makes jobs for as many owners as it can.
-    #[error("too many owners are mined for already")]
+    /// The node makes jobs for as many owners as it can, or as one address may have.
+    #[error("too many owners are mined for already, or too many from its address")]
     Full,
     /// The node is going down.
     #[error("this node is going down")]
@@ -162,7 +162,7 @@ enum Wake {
 /// A connection and what is said on it.
 pub(crate) struct Connection<T> {
     pipe: Pipe,
-    remote: SocketAddr,
+    visitor: Visitor,
     /// What was received before it was known whose it is.
     said: Vec<u8>,
     talk: T,
@@ -184,7 +184,7 @@ impl<T: Talk> Connection<T> {
         let began = Instant::now();
         Self {
             pipe: Pipe::new(stream, began),
-            remote: visitor.remote,
+            visitor,
             said,
             talk,
             harvest: Harvest::new(house.outbox.clone()),
@@ -212,11 +212,11 @@ impl<T: Talk> Connection<T> {
             End::Shutdown | End::NoWork => drop(timeout(FAREWELL, self.say_rest(&end)).await),
             _ => {}
         }
-        let Self { harvest, pipe, talk, remote, .. } = self;
+        let Self { harvest, pipe, talk, visitor, .. } = self;
         drop(pipe);
         talk.end(&end, Instant::now());
         harvest.finish().await;
-        info!(%remote, reason = %end, "miner disconnected");
+        info!(remote = %visitor.remote, reason = %end, "miner disconnected");
     }
 
     async fn serve(&mut self, shutdown: &CancellationToken) -> Result<Infallible, End> {
@@ -318,7 +318,7 @@ impl<T: Talk> Connection<T> {
 
     /// The newest job of a series, if there is one yet. The series is listened to from now on.
     fn newest(&mut self, key: SeriesKey) -> Result<Option<Arc<Job>>, Full> {
-        let mut jobs = self.work.subscribe(key.owner, key.class).ok_or(Full)?;
+        let mut jobs = self.work.subscribe(key, self.visitor.bound_to()).ok_or(Full)?;
         let newest = jobs.borrow_and_update().clone();
         if !self.feeds.has(key) {
             self.feeds.retain(|key| self.talk.mines(key));

@@ -5,6 +5,7 @@ use super::knocks::Knocks;
 use super::proxy::{Beginning, look};
 use super::visitor::{Protocol, Visitor};
 use ipnet::IpNet;
+use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_UNCLEAR: usize = 1_024;
 /// Bytes that are asked for in one go, until it is clear.
 const CHUNK: usize = 1024;
+/// How long what a miner is sent may go unacknowledged by its system until the connection is closed. A router that starts
+/// again forgets its connections: the devices behind it come back, and those of before count beside them until then.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+/// Silence after which a system to which nothing is sent is asked whether it is there, and how often from then on.
+const PROBED_AFTER: Duration = Duration::from_secs(30);
+const PROBED_EVERY: Duration = Duration::from_secs(10);
 
 /// What the ports for miners know in common. Clones share it.
 #[derive(Clone, Debug)]
@@ -143,8 +151,19 @@ impl Gate {
             debug!(%remote, %error, "miner gone before it said anything");
             return None;
         }
+        if let Err(error) = notice_its_end(&guest.stream) {
+            debug!(%remote, %error, "a miner that goes without a word may be noticed late");
+        }
         Some(guest)
     }
+}
+
+/// Has the system close a connection whose other end went without a word.
+fn notice_its_end(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBED_AFTER).with_interval(PROBED_EVERY))
 }
 
 /// Reads until it is clear for whom a trusted proxy connects. One that says nothing of it speaks for itself.
@@ -167,6 +186,40 @@ async fn hear(guest: Guest) -> io::Result<Guest> {
                 said.drain(..length);
                 return Ok(Guest { stream, visitor, said });
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use tokio::sync::mpsc;
+
+    #[tokio::test]
+    async fn whoever_is_let_in_is_looked_after_even_if_it_goes_without_a_word() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (sender, mut guests) = mpsc::channel(1);
+        let reception = Reception {
+            protocol: Protocol::Stratum,
+            admit: move |guest| drop(sender.try_send(guest)),
+            patience: Duration::from_secs(60),
+            connections: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+        };
+        let _ends_with_the_test = reception.shutdown.clone().drop_guard();
+        tokio::spawn(Gate::default().keep(listener, reception));
+        let _client = TcpStream::connect(address).await.expect("a connection");
+        let guest = guests.recv().await.expect("let in");
+        let socket = SockRef::from(&guest.stream);
+        assert!(guest.stream.nodelay().expect("a socket"));
+        assert!(socket.keepalive().expect("a socket"));
+        #[cfg(target_os = "linux")]
+        {
+            assert_eq!(socket.tcp_user_timeout().expect("a socket"), Some(UNACKNOWLEDGED));
+            assert_eq!(socket.tcp_keepalive_time().expect("a socket"), PROBED_AFTER);
+            assert_eq!(socket.tcp_keepalive_interval().expect("a socket"), PROBED_EVERY);
         }
     }
 }

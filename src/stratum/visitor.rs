@@ -1,7 +1,8 @@
 //! What is known of a connection before it says anything.
 
+use super::knocks::of_one_owner;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 /// What is spoken at a port.
@@ -49,6 +50,11 @@ impl Visitor {
     pub fn new(remote: SocketAddr, protocol: Protocol, since: Instant) -> Self {
         let stands_for_many = remote.ip().to_canonical().is_loopback();
         Self { remote, protocol, port: 0, since, stands_for_many }
+    }
+
+    /// The address whose part of everything it takes, of IPv6 the network of 64 bits; none for one that stands for many.
+    pub fn bound_to(&self) -> Option<IpAddr> {
+        (!self.stands_for_many).then(|| of_one_owner(self.remote.ip().to_canonical()))
     }
 
     /// Whom a proxy connects for.

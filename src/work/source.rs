@@ -1,7 +1,8 @@
 //! Where jobs come from: the seam between whoever builds work and whoever serves it to miners.
 
 use super::job::Job;
-use sharechain::owner::Owner;
+use super::series::SeriesKey;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -9,9 +10,10 @@ use tokio::sync::watch;
 ///
 /// Every job of a series is new work (its coinbase tag holds a counter), and one follows the other within 30 s.
 pub trait WorkSource: Send + Sync + 'static {
-    /// The newest job for this owner and class, now and whenever there is another; none when too many are served already.
+    /// The newest job of this series, now and whenever there is another; none when too many are served already, in all or
+    /// for the address that asks. That is none where many stand behind it.
     ///
     /// It holds `None` until the first job is made. A reader that is slow misses jobs in between, never the newest.
     /// When the sender is gone there will be no more work, and the miners are sent away.
-    fn subscribe(&self, owner: Owner, class: u16) -> Option<watch::Receiver<Option<Arc<Job>>>>;
+    fn subscribe(&self, key: SeriesKey, asker: Option<IpAddr>) -> Option<watch::Receiver<Option<Arc<Job>>>>;
 }

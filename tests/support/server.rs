@@ -8,10 +8,10 @@ use commonwork::stratum::server::House;
 use commonwork::stratum::sessions::Sessions;
 use commonwork::work::job::{Candidate, Job};
 use commonwork::work::outbox::{BlockSink, Outbox};
+use commonwork::work::series::SeriesKey;
 use commonwork::work::source::WorkSource;
-use sharechain::owner::Owner;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -58,7 +58,11 @@ struct TestSource {
 }
 
 impl WorkSource for TestSource {
-    fn subscribe(&self, _: Owner, class: u16) -> Option<watch::Receiver<Option<Arc<Job>>>> {
+    fn subscribe(
+        &self,
+        SeriesKey { class, .. }: SeriesKey,
+        _: Option<IpAddr>,
+    ) -> Option<watch::Receiver<Option<Arc<Job>>>> {
         self.asked.lock().expect("no panic").push(class);
         let series = self.by_class.get(&class).unwrap_or(&self.everybody);
         (!self.full.load(Ordering::Relaxed)).then(|| series.subscribe())
