@@ -201,7 +201,8 @@ impl<T: Talk> Connection<T> {
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) {
         let Err(end) = self.serve(shutdown).await;
         // Whoever never spoke the language has found nothing.
-        if !matches!(end, End::Foreign(_) | End::NoHandshake) {
+        let is_stranger = matches!(end, End::Foreign(_) | End::NoHandshake) && !self.talk.is_ready();
+        if !is_stranger {
             self.take_the_rest().await;
         }
         match end {

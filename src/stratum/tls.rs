@@ -34,18 +34,17 @@ impl Tls {
     }
 
     /// Appends what the received bytes say to `plain`, and what TLS itself answers to `out`, when it is an error too:
-    /// the device should learn why. At most the content of a record, 16 KiB, comes at a time beyond what was received.
+    /// the device should learn why. What it said before the error is appended all the same. At most the content of a
+    /// record, 16 KiB, comes at a time beyond what was received.
     pub(super) fn open(&mut self, plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), rustls::Error> {
         let mut rest = self.received.as_slice();
         // Nothing is taken any more once the device has said that it will say nothing more.
         while !rest.is_empty() && self.connection.read_tls(&mut rest).is_ok_and(|taken| taken > 0) {
             let processed = self.connection.process_new_packets();
             flush(&mut self.connection, out);
-            let start = plain.len();
-            plain.resize(start + processed?.plaintext_bytes_to_read(), 0);
-            // It is there, and nothing else reads it.
-            let read = self.connection.reader().read_exact(&mut plain[start..]);
-            debug_assert!(read.is_ok());
+            // All that is there, up to the error that says that for now there is no more.
+            let _ = self.connection.reader().read_to_end(plain);
+            processed?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use serde_json::Value;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// A self-made certificate and its file.
 pub(super) fn identity() -> (tempfile::TempDir, Identity) {
@@ -44,6 +46,16 @@ pub(super) async fn over(
     trusted: &Path,
     version: &'static SupportedProtocolVersion,
 ) -> std::io::Result<Client> {
+    let (read, write) = tokio::io::split(sealed(stream, trusted, version).await?);
+    Ok(Client { read: BufReader::new(Box::new(read)), write: Box::new(write) })
+}
+
+/// The client's side of TLS, past the handshake.
+async fn sealed(
+    stream: TcpStream,
+    trusted: &Path,
+    version: &'static SupportedProtocolVersion,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(trusted).expect("a certificate")).expect("it can be trusted");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -53,9 +65,7 @@ pub(super) async fn over(
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").expect("a name");
-    let stream = soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await?;
-    let (read, write) = tokio::io::split(stream);
-    Ok(Client { read: BufReader::new(Box::new(read)), write: Box::new(write) })
+    soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await
 }
 
 #[tokio::test]
@@ -107,6 +117,41 @@ async fn who_speaks_no_tls_or_breaks_it_is_sent_away() {
     soon(broken.read_to_end(&mut answer)).await.expect("hung up");
     assert_eq!(answer.first(), Some(&0x15), "{answer:?}");
     soon(running.stop()).await;
+}
+
+/// What comes in one piece with the fault was said before it.
+#[tokio::test]
+async fn a_share_just_before_tls_breaks_counts() {
+    let (folder, identity) = identity();
+    let certificate = folder.path().join("certificate");
+    // A record that does not decrypt, and an alert that ends everything.
+    let faults: [&[u8]; 2] = [&[&[0x17, 3, 3, 0, 32][..], &[9; 32]].concat(), &[0x15, 3, 3, 0, 2, 2, 40]];
+    for (version, fault) in
+        [(&TLS12, faults[0]), (&TLS13, faults[0]), (&TLS12, faults[1]), (&TLS13, faults[1])]
+    {
+        let mut running = Setup { tls: Some(identity.clone()), ..Setup::default() }.start();
+        running.publish(wire::easy(1));
+        let stream = soon(TcpStream::connect(running.address)).await.expect("a connection");
+        let mut stream = sealed(stream, &certificate, version).await.expect("trusted");
+        let login = concat!(
+            r#"{"id":1,"method":"mining.subscribe","params":["test"]}"#,
+            "\n",
+            r#"{"id":2,"method":"mining.authorize","params":["rig"]}"#,
+            "\n",
+        );
+        stream.write_all(login.as_bytes()).await.expect("written");
+        let mut lines = BufReader::new(&mut stream).lines();
+        while !soon(lines.next_line()).await.expect("text").expect("a line").contains("mining.notify") {}
+        let (tcp, tls) = stream.get_mut();
+        tls.writer().write_all(format!("{}\n", wire::submit(3, 1, 77)).as_bytes()).expect("room");
+        let mut last = Vec::new();
+        tls.write_tls(&mut last).expect("a vector takes everything");
+        last.extend_from_slice(fault);
+        tcp.write_all(&last).await.expect("written");
+        assert_eq!(soon(running.shares.recv()).await.expect("a share").header.nonce, 77);
+        drop(stream);
+        soon(running.stop()).await;
+    }
 }
 
 #[tokio::test]
