@@ -73,6 +73,17 @@ impl ServedJobs {
         self.0.iter().rev().find(|served| Arc::ptr_eq(&served.job, job))
     }
 
+    /// Gives back the memory for jobs that will not come.
+    pub(crate) fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
+    /// For how many jobs it has memory.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
     /// The job served last.
     pub(crate) fn last(&self) -> Option<&Served> {
         self.0.back()

@@ -192,6 +192,8 @@ pub(super) struct Channel {
     pub(super) due: Due,
     pub(super) tip: Option<Tip>,
     pub(super) work: Work,
+    /// The newest job as it was offered, whatever form of it is mined.
+    offered: Option<Arc<Job>>,
     /// Times that a job was served again.
     again: u64,
     pub(super) unacknowledged: Unacknowledged,
@@ -237,13 +239,19 @@ impl Channel {
             due: Due::Nothing,
             tip: None,
             work,
+            offered: None,
             again: 0,
             unacknowledged: Unacknowledged::default(),
         }
     }
 
-    /// Takes the newest job of the series, to be announced.
+    /// Takes the newest job of the series, to be announced. One that is published while the channel opens may be offered
+    /// twice.
     pub(super) fn on_job(&mut self, job: Arc<Job>) {
+        if self.offered.as_ref().is_some_and(|last| Arc::ptr_eq(last, &job)) {
+            return;
+        }
+        self.offered = Some(Arc::clone(&job));
         self.work.job = Some(self.work.account.choose(job, self.vardiff.difficulty()));
         self.due = Due::New;
     }

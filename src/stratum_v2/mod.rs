@@ -7,6 +7,7 @@
 mod announce;
 pub mod authority;
 mod channel;
+mod closed;
 pub mod frame;
 mod frame_talk;
 pub mod link;

@@ -5,13 +5,14 @@
 //! when they can be written.
 
 use super::announce;
-use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Refused, Submit, Work, at_least};
+use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Refused, Submit, at_least};
+use super::closed::ClosedChannels;
 use super::frame::{self, Inbound};
 use crate::stratum::device::{PayoutClasses, TooSmall};
 use crate::stratum::difficulty::Difficulty;
 use crate::stratum::message::printable;
 use crate::stratum::record::Who;
-use crate::stratum::served::{MAX_AGE, most};
+use crate::stratum::served::most;
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Sessions;
 use crate::stratum::submit::Found;
@@ -45,10 +46,9 @@ use mining_sv2::{
 use parsers_sv2::{CommonMessagesOwned, Mining, MiningOwned};
 use sharechain::owner::Owner;
 use sharechain::params::Network;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 use tracing::warn;
 
 /// The protocol's only version.
@@ -60,12 +60,9 @@ const REQUIRES_VERSION_ROLLING: u32 = 1 << 2;
 /// Most channels of one connection.
 const MAX_CHANNELS: usize = 256;
 /// Most series of jobs, that is owners times kinds of channels, of one connection.
-const MAX_SERIES: usize = 16;
+pub(super) const MAX_SERIES: usize = 16;
 /// Channels refused for their users, one after the other, until the connection is given up.
 const MOST_REFUSED: u16 = 64;
-/// Closed channels that are remembered, as long as their jobs would be: what a miner finds while it is told goodbye may
-/// be a Bitcoin block.
-const MAX_CLOSED: usize = MAX_CHANNELS;
 /// Bytes of announcements that are composed at once; the rest follows when those are written.
 const MOST_AT_ONCE: usize = 64 * 1024;
 /// To a device whose coinbase buffer is too small for an extended channel; a standard one needs none. The protocol has no
@@ -138,8 +135,7 @@ pub struct Session {
     visitor: Visitor,
     device: Option<Device>,
     channels: BTreeMap<u32, Channel>,
-    /// Since when each is closed.
-    closed: VecDeque<(u32, Work, Instant)>,
+    closed: ClosedChannels,
     /// Of channels and groups, which share their numbers.
     next_id: u32,
     /// Channels refused for their users since the last that was opened.
@@ -197,7 +193,7 @@ impl Session {
             visitor,
             device: None,
             channels: BTreeMap::new(),
-            closed: VecDeque::new(),
+            closed: ClosedChannels::default(),
             next_id: 1,
             refused: 0,
             logged: false,
@@ -283,7 +279,7 @@ impl Session {
             Measure::Reconnect => self.say_goodbye(),
             Measure::Close => return true,
         }
-        self.forget_closed(now);
+        self.closed.forget_old(now.instant);
         for channel in self.channels.values_mut().filter(|channel| channel.tip.is_some()) {
             if channel.vardiff.on_tick(now.instant) || channel.is_exhausted(now.instant) {
                 channel.serve_again();
@@ -514,10 +510,7 @@ impl Session {
     fn on_submit(&mut self, id: u32, submit: &Submit<'_>, now: Now) -> Option<Event> {
         let (found, answer) = match self.channels.get_mut(&id) {
             Some(channel) => channel.on_submit(submit, now),
-            None => {
-                let closed = self.closed.iter_mut().find(|(closed, ..)| *closed == id);
-                (closed.and_then(|(_, work, _)| work.judge(submit, now).0), Err(Refused::NoChannel))
-            }
+            None => (self.closed.judge(id, submit, now), Err(Refused::NoChannel)),
         };
         self.refusals.on_submit(answer.is_ok(), now.instant);
         if let Err(refused) = answer {
@@ -561,18 +554,8 @@ impl Session {
         for id in doomed {
             if let Some(mut channel) = self.channels.remove(&id) {
                 write_acknowledgement(&mut self.replies, id, &mut channel);
-                self.closed.push_back((id, channel.work, now.instant));
+                self.closed.add(id, channel, now.instant);
             }
-        }
-        let excess = self.closed.len().saturating_sub(MAX_CLOSED);
-        self.closed.drain(..excess);
-    }
-
-    /// Forgets channels that were closed when the last of their jobs would be forgotten.
-    fn forget_closed(&mut self, now: Now) {
-        let is_old = |since: Instant| now.instant.saturating_duration_since(since) > MAX_AGE;
-        while self.closed.front().is_some_and(|(.., since)| is_old(*since)) {
-            self.closed.pop_front();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a connection says and hears, message by message: channels, jobs, targets, codes, and what is passed on.
 
+mod ends;
 mod fee;
 mod refusals;
 
@@ -330,26 +331,6 @@ fn a_miner_whose_users_are_all_refused_is_closed() {
     assert!(!script.closed);
     wrong(&mut script);
     assert!(script.closed);
-}
-
-#[test]
-fn closed_channels_are_remembered_as_long_as_their_jobs() {
-    let blocks = Targets { network: Target::MAX, block: Target::MIN, share: Target::MIN };
-    let mut script = Script::ready(REQUIRES_STANDARD_JOBS);
-    script.newest = Some(Arc::new(JobMaker { targets: blocks, ..JobMaker::default() }.job()));
-    let opened: Vec<(u32, u32)> = (0..100)
-        .map(|_| {
-            let said = script.open(Kind::Standard, 0.0, ANY_TARGET);
-            (opened(&said[0]).0, header_job(&said[1]).0)
-        })
-        .collect();
-    opened.iter().for_each(|(channel, _)| close(&mut script, *channel));
-    let (channel, job) = opened[0];
-    script.submit(channel, job, 1);
-    assert!(script.found.pop().expect("a Bitcoin block").verdict.bitcoin_block);
-    script.wait(u32::try_from(MAX_AGE.as_secs()).expect("short") + 4);
-    script.submit(channel, job, 2);
-    assert!(script.found.is_empty() && script.session.closed.is_empty());
 }
 
 #[test]
