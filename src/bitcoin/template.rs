@@ -6,9 +6,15 @@
 use bitcoin::{BlockHash, CompactTarget, Txid, VarInt, Wtxid, consensus::Encodable, hashes::Hash as _};
 use hyper::body::Bytes;
 use sharechain::{hash, target::Target, units::BitcoinHeight};
+use std::thread;
 
 /// Weight of a block's header: 80 bytes without witness.
 const HEADER_WEIGHT: u64 = 80 * 4;
+/// Leaves of a merkle tree from which on two threads share it: hashing half of them takes many times as long as starting
+/// a thread.
+const WORTH_A_THREAD: usize = 1_024;
+/// Levels in which each of the two has a part of its own.
+const LEVELS_APART: u32 = 6;
 
 /// A block to be mined, without its coinbase. Made by [`Template::from_json`] or by the embedded chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,12 +137,40 @@ impl Template {
 /// The right siblings on the way up from a first leaf that is not in `level`, in which the others are.
 fn branch_of_first(mut level: Vec<[u8; 32]>) -> Vec<[u8; 32]> {
     let mut branch = Vec::new();
-    while let Some((sibling, rest)) = level.split_first() {
-        branch.push(*sibling);
-        // Bitcoin pairs the last node of an odd level with itself.
-        level = rest.chunks(2).map(|pair| parent(&pair[0], pair.last().unwrap_or(&pair[0]))).collect();
+    if level.len() >= WORTH_A_THREAD {
+        level = climb_apart(&level, &mut branch);
+    }
+    while !level.is_empty() {
+        level = climb(&level, &mut branch);
     }
     branch
+}
+
+/// One level up from one whose first node is missing, as in the next.
+fn climb(level: &[[u8; 32]], branch: &mut Vec<[u8; 32]>) -> Vec<[u8; 32]> {
+    let Some((sibling, rest)) = level.split_first() else { return Vec::new() };
+    branch.push(*sibling);
+    parents(rest)
+}
+
+/// Some levels up at once, the left and the right part at the same time.
+fn climb_apart(level: &[[u8; 32]], branch: &mut Vec<[u8; 32]>) -> Vec<[u8; 32]> {
+    // The left part is whole subtrees, the missing first leaf included: no pair has one node in each part.
+    let middle = (level.len() / 2) >> LEVELS_APART << LEVELS_APART;
+    let (left, right) = level.split_at(middle.saturating_sub(1));
+    let climb_right = || (0..LEVELS_APART).fold(right.to_vec(), |level, _| parents(&level));
+    thread::scope(|scope| {
+        let other = thread::Builder::new().spawn_scoped(scope, climb_right).ok();
+        let left = (0..LEVELS_APART).fold(left.to_vec(), |level, _| climb(&level, branch));
+        // Where the system has no other thread to give, this one does it all.
+        let right = other.and_then(|other| other.join().ok()).unwrap_or_else(climb_right);
+        [left, right].concat()
+    })
+}
+
+fn parents(level: &[[u8; 32]]) -> Vec<[u8; 32]> {
+    // Bitcoin pairs the last node of an odd level with itself.
+    level.chunks(2).map(|pair| parent(&pair[0], pair.last().unwrap_or(&pair[0]))).collect()
 }
 
 fn parent(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
@@ -222,6 +256,17 @@ pub(crate) mod tests {
             let fits = |n: u64| weight + 320 + 4 * count_bytes + 100 * n <= 8_000 && sigops + n <= 60;
             prop_assert!(kept == 0 || fits(kept as u64));
             prop_assert!(kept == count as usize || !fits(kept as u64 + 1));
+        }
+    }
+
+    #[test]
+    fn two_threads_climb_the_same_branch_as_one() {
+        let leaves: Vec<[u8; 32]> = (0..4_100_u32).map(|n| hash::sha256d(&n.to_le_bytes())).collect();
+        for count in (WORTH_A_THREAD - 1..WORTH_A_THREAD + 130).chain([2_047, 4_000, 4_095, 4_096, 4_099]) {
+            let root = hash::merkle_root([7; 32], &branch_of_first(leaves[..count].to_vec()));
+            let all = core::iter::once(&[7; 32]).chain(&leaves[..count]).copied();
+            let expected = merkle_tree::calculate_root(all.map(TxMerkleNode::from_byte_array));
+            assert_eq!(Some(TxMerkleNode::from_byte_array(root)), expected, "{count}");
         }
     }
 
