@@ -19,6 +19,16 @@ const QUIET_JOBS: usize = 64;
 /// share chain; only the miner's own count would be off.
 const MAX_SHARES: usize = 4_096;
 
+/// What is to be announced to a miner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    Nothing,
+    /// A job that the miner does not have.
+    New,
+    /// The job that it has, as new work.
+    Again,
+}
+
 /// A job as one session served it.
 #[derive(Clone, Debug)]
 pub(crate) struct Served {

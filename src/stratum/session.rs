@@ -15,7 +15,7 @@ use super::difficulty::Difficulty;
 use super::memory::LastDifficulties;
 use super::message::{self, Refusal};
 use super::password::Wishes;
-use super::served::{Served, ServedJobs, most};
+use super::served::{Due, Served, ServedJobs, most};
 use super::sessions::{Place, Rest};
 use super::submit::Found;
 use super::trouble::{FirstSubmits, Measure, Refusals, Trouble};
@@ -154,16 +154,6 @@ struct Worker {
     /// The user names, the one that was authorized first in front.
     names: Vec<String>,
     wishes: Wishes,
-}
-
-/// What is to be announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
-    Nothing,
-    /// A job that the miner does not have.
-    New,
-    /// The job that it has, as new work.
-    Again,
 }
 
 impl Session {

@@ -3,10 +3,10 @@
 //! The first job on each Bitcoin block is a future one, made the present one by the `SetNewPrevHash` behind it. Messages
 //! are composed only when they can be written, so a slow reader gets the newest job and never a queue of old ones.
 
-use super::channel::{Channel, Due, Kind, Tip};
+use super::channel::{Channel, Kind, Tip};
 use super::frame;
 use crate::stratum::difficulty::Difficulty;
-use crate::stratum::served::Served;
+use crate::stratum::served::{Due, Served};
 use crate::stratum::session::Now;
 use crate::work::job::{Job, JobId, JobIds};
 use binary_sv2::{B064KOwned, Seq0255Owned, Sv2OptionOwned, U256Owned};

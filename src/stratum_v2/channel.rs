@@ -3,7 +3,7 @@
 use crate::stratum::account::Account;
 use crate::stratum::difficulty::Difficulty;
 use crate::stratum::record::{Accepted, Reason};
-use crate::stratum::served::{ServedJobs, most};
+use crate::stratum::served::{Due, ServedJobs, most};
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Place;
 use crate::stratum::submit::{Fault, Found, weigh};
@@ -45,16 +45,6 @@ pub(super) enum Kind {
     Standard,
     /// Counts an extranonce in the coinbase.
     Extended,
-}
-
-/// What is to be announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    Nothing,
-    /// A job that the miner does not have.
-    New,
-    /// The job that it has, as new work.
-    Again,
 }
 
 /// What the miner mines on.

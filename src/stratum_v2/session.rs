@@ -5,14 +5,14 @@
 //! when they can be written.
 
 use super::announce;
-use super::channel::{Channel, Due, Kind, PREFIX, ROLLED, Refused, Submit, at_least};
+use super::channel::{Channel, Kind, PREFIX, ROLLED, Refused, Submit, at_least};
 use super::closed::ClosedChannels;
 use super::frame::{self, Inbound};
 use crate::stratum::device::{PayoutClasses, TooSmall};
 use crate::stratum::difficulty::Difficulty;
 use crate::stratum::message::printable;
 use crate::stratum::record::Who;
-use crate::stratum::served::most;
+use crate::stratum::served::{Due, most};
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Sessions;
 use crate::stratum::submit::Found;

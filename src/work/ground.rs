@@ -28,7 +28,7 @@ pub struct Pool {
     id: ChainId,
     chain: ChainHandle,
     headers: HeaderFeed,
-    found: Arc<ShareCount>,
+    share_count: Arc<ShareCount>,
     share_rate: ShareRate,
     state: watch::Receiver<ChainState>,
     seen: ChainState,
@@ -57,8 +57,13 @@ pub(super) enum News {
 }
 
 impl Pool {
-    /// `headers` makes a template's Bitcoin block known to the chain; `found` counts the shares of this node's miners.
-    pub fn new(params: ChainParams, chain: ChainHandle, headers: HeaderFeed, found: Arc<ShareCount>) -> Self {
+    /// `headers` makes a template's Bitcoin block known to the chain; `share_count` counts the shares of this node's miners.
+    pub fn new(
+        params: ChainParams,
+        chain: ChainHandle,
+        headers: HeaderFeed,
+        share_count: Arc<ShareCount>,
+    ) -> Self {
         let mut state = chain.state();
         let seen = *state.borrow_and_update();
         Self {
@@ -67,7 +72,7 @@ impl Pool {
             params: Arc::new(params),
             chain,
             headers,
-            found,
+            share_count,
             state,
             seen,
         }
@@ -91,7 +96,7 @@ impl Pool {
                 "bitcoind is behind the share chain: shares on its block may not be listed until it catches up"
             );
         }
-        self.share_rate.update(&self.found, Instant::now());
+        self.share_rate.update(&self.share_count, Instant::now());
         let share_target = self.share_rate.target(draft.easiest_share_target);
         let (params, chain) = (Arc::clone(&self.params), self.id);
         Ok(Aim::Pool(Arc::new(PoolAim { params, chain, draft, share_target })))
