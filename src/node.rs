@@ -20,7 +20,7 @@
 //! | `solutions` | found Bitcoin blocks of this node and of others | the network; blocks straight to `bitcoin` |
 //! | `peers-headers` | Bitcoin headers of peers | bitcoind |
 //! | `teller` | the chain's events, found Bitcoin blocks | events and alarms for the interface |
-//! | `recorder` | what is counted of miners, the chain's work | the history (a thread, `history`) |
+//! | `recorder` | what is counted of miners, the chain's work, found Bitcoin blocks | the history (a thread, `history`) |
 //! | `api` | requests on loopback | questions to the chain |
 //!
 //! Whichever task ends first ends the node. A node that mines solo (`solo`) has of these `bitcoin`, `builder`, the
@@ -39,6 +39,7 @@ mod workers;
 pub use upstreams::upstreams;
 
 use crate::api::events::Events;
+use crate::api::read::found::FoundBlocks;
 use crate::api::{self, Token};
 use crate::bitcoin::client::{BitcoinClient, Timings, Upstream};
 use crate::bitcoin::found::FoundFolder;
@@ -226,14 +227,25 @@ impl Node {
             events: events.clone(),
             metrics: metrics.clone(),
         };
-        let pool = recorder::Pool { chain: chain.clone(), footing: neighbours.footing.clone() };
+        let history = recorder::open(config);
+        let found = FoundBlocks::new(Some(finder.found()), history.clone());
+        let found = api::SharedFound::new(tokio::sync::Mutex::new(found));
+        if let Some(history) = history.clone() {
+            let pool = recorder::Pool {
+                chain: chain.clone(),
+                footing: neighbours.footing.clone(),
+                found: found.clone(),
+                operators: config.address.into_iter().chain(config.fee.map(|fee| fee.owner)).collect(),
+            };
+            recorder::start(history, &tasks, servers.sessions.clone(), Some(pool));
+        }
         let ports = api::Ports {
             network: neighbours.port,
             miners: Some(servers.port.clone()),
             node: Some(gauges.port(&asked)),
             token: Some(make_token(config)?),
-            found: Some(finder.found()),
-            history: recorder::start(config, &tasks, servers.sessions.clone(), Some(pool)),
+            found: Some(found),
+            history,
         };
         let told = (events, metrics);
         let teller = Teller::new(told, config.place.network(), &bitcoin, Some(&chain), Some(finder.found()));

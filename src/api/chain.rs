@@ -1,9 +1,10 @@
 //! The part of the interface that is about the chain: what is asked of it, and by how many at once.
 
 use super::export::Exporter;
-use super::form::PayoutsForm;
+use super::form::{PaymentsForm, PayoutsForm};
 use super::read::account::{CreditsPage, MAX_CREDITS};
 use super::read::found::MAX_FOUND_PAGE;
+use super::read::payments::{self, MAX_PAYMENTS_PAGE, MAX_PAYMENTS_TABLE};
 use super::read::{self, MAX_OWNERS, OwnersPage};
 use super::reply::{Asked, fault, outcome, refuse};
 use super::routes::Shared;
@@ -140,6 +141,36 @@ pub(super) async fn bitcoin_blocks(shared: Shared, chain: Chain, Asked(query): A
     }
     let count = query.count.unwrap_or(MAX_FOUND_PAGE);
     answer(found.page(chain.source(), query.before, count).await)
+}
+
+/// Payments in an answer that says nothing of how many there should be.
+const USUAL_PAYMENTS: u32 = 100;
+
+pub(super) async fn payments(shared: Shared, chain: Chain, Asked(query): Asked<PageQuery>) -> Response {
+    let count = query.count.unwrap_or(USUAL_PAYMENTS).clamp(1, MAX_PAYMENTS_PAGE);
+    answer(payments_of_node(&shared, &chain, query.before, count).await)
+}
+
+/// The same as a table, with as many as there may be.
+pub(super) async fn payments_csv(shared: Shared, chain: Chain, Asked(query): Asked<PageQuery>) -> Response {
+    let count = query.count.unwrap_or(MAX_PAYMENTS_TABLE).clamp(1, MAX_PAYMENTS_TABLE);
+    match payments_of_node(&shared, &chain, query.before, count).await {
+        Ok(form) => {
+            ([(CONTENT_TYPE, "text/csv; charset=utf-8")], payments::table(&form.payments)).into_response()
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+async fn payments_of_node(
+    shared: &Shared,
+    chain: &Chain,
+    before: Option<u32>,
+    count: u32,
+) -> Result<PaymentsForm, ReadError> {
+    let mut found = shared.found.lock().await;
+    found.catch_up(chain.source()).await?;
+    found.payments(chain.source(), before, count).await
 }
 
 pub(super) async fn signals(shared: Shared, chain: Chain) -> Response {

@@ -2,8 +2,8 @@
 
 use super::form::{
     AccountForm, BanRequestForm, BannedForm, BansForm, BlocksForm, ConnectForm, ConnectingForm, ErrorForm,
-    FoundForm, HealthForm, HistoryForm, LiftForm, LiftedForm, MinersForm, PayoutsForm, PeersForm, PoolForm,
-    ShownForm, SignalsForm, StoppingForm, TipForm,
+    FoundForm, HealthForm, HistoryForm, LiftForm, LiftedForm, MinersForm, PaymentsForm, PayoutsForm,
+    PeersForm, PoolForm, ShownForm, SignalsForm, StoppingForm, TipForm,
 };
 use super::token::Token;
 use http_body_util::{BodyExt, Full, Limited};
@@ -144,6 +144,17 @@ impl Client {
         self.get(&format!("/v1/bitcoin-blocks?count={count}{before}")).await
     }
 
+    /// What they paid the owners that the node works for: below the height `before`, at most `count`.
+    pub async fn payments(&self, before: Option<u32>, count: u32) -> Result<PaymentsForm, ClientError> {
+        let before = before.map_or(String::new(), |before| format!("&before={before}"));
+        self.get(&format!("/v1/payments?count={count}{before}")).await
+    }
+
+    /// The same as a table in CSV: as many of the newest as the node gives.
+    pub async fn payments_csv(&self) -> Result<String, ClientError> {
+        self.text("/v1/payments.csv").await
+    }
+
     /// Signal bits, by the work that carries them.
     pub async fn signals(&self) -> Result<SignalsForm, ClientError> {
         self.get("/v1/signals").await
@@ -156,7 +167,11 @@ impl Client {
 
     /// The same as a table in CSV.
     pub async fn history_csv(&self, series: &str, seconds: u64) -> Result<String, ClientError> {
-        let (status, body) = self.whole(self.ask(&history_path("/v1/history.csv", series, seconds))).await?;
+        self.text(&history_path("/v1/history.csv", series, seconds)).await
+    }
+
+    async fn text(&self, path: &str) -> Result<String, ClientError> {
+        let (status, body) = self.whole(self.ask(path)).await?;
         if status != StatusCode::OK {
             return Err(self.refusal(status, &body));
         }

@@ -30,7 +30,7 @@ pub use client::{Client, ClientError};
 pub use control::NodePort;
 pub use miners::MinersPort;
 pub use network::NetworkPort;
-pub use routes::Ports;
+pub use routes::{Ports, SharedFound};
 pub use server::serve;
 pub use source::{ChainSource, Opened, Question, ReadError};
 pub use token::Token;

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod found;
+pub mod payments;
 pub mod signals;
 
 use super::form::{

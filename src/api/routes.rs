@@ -1,11 +1,13 @@
 //! All addresses of the interface, each with what is documented of it: nothing is served that the document leaves out.
 
-use super::chain::{bitcoin_blocks, blocks, export, owner, payouts, pool, share, signals, tip};
+use super::chain::{
+    bitcoin_blocks, blocks, export, owner, payments, payments_csv, payouts, pool, share, signals, tip,
+};
 use super::control::{NodePort, health_of, stop};
 use super::form::{
     AccountForm, BanRequestForm, BannedForm, BansForm, BlocksForm, ConnectForm, ConnectingForm, EventForm,
-    FoundForm, HealthForm, HistoryForm, LiftForm, LiftedForm, MinersForm, PayoutsForm, PeersForm, PoolForm,
-    SeriesListForm, ShownForm, SignalsForm, StoppingForm, TipForm,
+    FoundForm, HealthForm, HistoryForm, LiftForm, LiftedForm, MinersForm, PaymentsForm, PayoutsForm,
+    PeersForm, PoolForm, SeriesListForm, ShownForm, SignalsForm, StoppingForm, TipForm,
 };
 use super::guard::guard;
 use super::history::{history, history_csv, series};
@@ -30,11 +32,10 @@ use axum::http::request::Parts;
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
-use sharechain::store::Solution;
 use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::Arc;
-use tokio::sync::{Mutex, Semaphore, broadcast};
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// Questions that are worked on at once; further ones are told to come back.
@@ -43,6 +44,9 @@ const MAX_QUESTIONS: usize = 4;
 const MAX_STREAMS: usize = 8;
 /// Exports at once.
 const MAX_EXPORTS: usize = 2;
+
+/// Found Bitcoin blocks, for whoever asks and whoever looks for them.
+pub type SharedFound = Arc<Mutex<FoundBlocks>>;
 
 /// What is told besides the chain, and what can be changed.
 #[derive(Debug, Default)]
@@ -55,8 +59,8 @@ pub struct Ports {
     pub node: Option<NodePort>,
     /// Shown by whoever may change something; nobody may where there is none.
     pub token: Option<Token>,
-    /// The Bitcoin blocks that this node's miners find.
-    pub found: Option<broadcast::Receiver<Arc<Solution>>>,
+    /// The Bitcoin blocks that the pool has found; where none are given they are looked for in the chain alone.
+    pub found: Option<SharedFound>,
     /// What miners did; none where it could not be opened.
     pub history: Option<HistoryHandle>,
 }
@@ -71,7 +75,7 @@ pub(super) struct State {
     pub(super) questions: Arc<Semaphore>,
     pub(super) streams: Arc<Semaphore>,
     pub(super) exports: Arc<Semaphore>,
-    pub(super) found: Mutex<FoundBlocks>,
+    pub(super) found: SharedFound,
     pub(super) signals: Mutex<Signals>,
     pub(super) ports: Ports,
     pub(super) stop: CancellationToken,
@@ -88,7 +92,7 @@ impl Shared {
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
-            found: Mutex::new(FoundBlocks::new(ports.found.take())),
+            found: ports.found.take().unwrap_or_default(),
             signals: Mutex::default(),
             ports,
             stop,
@@ -203,6 +207,22 @@ fn of_chain(routes: Routes) -> Routes {
             .with(BEFORE)
             .with(COUNT),
             bitcoin_blocks,
+        )
+        .get(
+            Operation::new(
+                "/v1/payments",
+                "What Bitcoin blocks paid the owners that this node works for, newest first",
+                Answer::of::<PaymentsForm>(),
+            )
+            .with(BEFORE)
+            .with(COUNT),
+            payments,
+        )
+        .get(
+            Operation::new("/v1/payments.csv", "The same as a table", Answer::Lines("text/csv"))
+                .with(BEFORE)
+                .with(COUNT),
+            payments_csv,
         )
         .get(
             Operation::new(

@@ -1,7 +1,8 @@
-//! `commonwork history`: what miners did, over hours and years, as the running node has it.
+//! `commonwork history`: what miners did, over hours and years, and what they were paid, as the running node has it.
 
 use super::Outcome;
 use super::output::{OutputError, print, print_json};
+use super::status::{difficulty, plain};
 use super::table::{Column, Table};
 use crate::api::form::HistoryForm;
 use crate::api::{self, Client, ClientError};
@@ -13,7 +14,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
 
+mod payments;
+
 const HOUR: u64 = 3_600;
+/// Payments that are listed for people.
+const LISTED: u32 = 50;
+/// And for programs; the table has more.
+const MOST_LISTED: u32 = 1_000;
 
 /// Arguments of `history`.
 #[derive(Clone, Debug, Args)]
@@ -25,6 +32,9 @@ pub struct HistoryArgs {
     /// ten years in days
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub hours: u32,
+    /// What Bitcoin blocks paid the owners that this node works for, and when it can be spent, instead
+    #[arg(long, conflicts_with_all = ["series", "hours"])]
+    pub payments: bool,
     /// Print a table for other programs; its times are seconds since 1970
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
@@ -47,10 +57,13 @@ pub enum HistoryError {
     Output(#[from] OutputError),
 }
 
-/// Tells the history of a series.
+/// Tells the history of a series, or of payments.
 pub async fn run(place: &Place, args: &HistoryArgs) -> Result<Outcome, HistoryError> {
     let address = api::find(&place.data_dir).ok_or_else(|| HistoryError::NoNode(place.data_dir.clone()))?;
     let (client, seconds) = (Client::new(address), u64::from(args.hours) * HOUR);
+    if args.payments {
+        return payments(&client, args).await;
+    }
     if args.csv {
         print(&client.history_csv(&args.series, seconds).await?)?;
         return Ok(Outcome::Good);
@@ -60,6 +73,20 @@ pub async fn run(place: &Place, args: &HistoryArgs) -> Result<Outcome, HistoryEr
         print_json(&form)?
     } else {
         print(&text(&form, u64::from(now().0)))?
+    }
+    Ok(Outcome::Good)
+}
+
+async fn payments(client: &Client, args: &HistoryArgs) -> Result<Outcome, HistoryError> {
+    if args.csv {
+        print(&client.payments_csv().await?)?;
+        return Ok(Outcome::Good);
+    }
+    let form = client.payments(None, if args.json { MOST_LISTED } else { LISTED }).await?;
+    if args.json {
+        print_json(&form)?
+    } else {
+        print(&payments::text(&form, u64::from(now().0)))?
     }
     Ok(Outcome::Good)
 }
@@ -74,6 +101,7 @@ fn text(form: &HistoryForm, now: u64) -> String {
         Column::Right("accepted"),
         Column::Right("refused"),
         Column::Right("miners"),
+        Column::Right("best share"),
     ]);
     for point in &form.points {
         table.row([
@@ -82,15 +110,20 @@ fn text(form: &HistoryForm, now: u64) -> String {
             point.accepted.to_string(),
             point.refused.total().to_string(),
             point.miners.to_string(),
+            difficulty(point.best_difficulty),
         ]);
     }
-    table.text()
+    let best = form.best.as_ref().map_or_else(String::new, |best| {
+        let ago = HumanDuration(Duration::from_secs(now.saturating_sub(best.time)));
+        format!("\nbest share ever: {} by {}, {ago} ago\n", difficulty(best.difficulty), plain(&best.worker))
+    });
+    table.text() + &best
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::form::PointForm;
+    use crate::api::form::{BestForm, PointForm};
     use crate::history::point::{Point, Refused};
 
     #[test]
@@ -99,10 +132,13 @@ mod tests {
         let point =
             Point { seconds: 30, hashes: 45e12, accepted: 7, refused, miners: 2, best_difficulty: 1.0 };
         let points = vec![PointForm::new(1_000, &point)];
-        let form = HistoryForm { series: "node".into(), step: 30, points };
+        let best = Some(BestForm { difficulty: 4.5e9, time: 1_000, worker: "rig".into() });
+        let form = HistoryForm { best, series: "node".into(), step: 30, points };
         assert_eq!(
             text(&form, 1_120),
-            "ago        hashes/s  accepted  refused  miners\n2 minutes  1.500e12         7        3       2\n"
+            "ago        hashes/s  accepted  refused  miners  best share\n\
+             2 minutes  1.500e12         7        3       2        1.00\n\n\
+             best share ever: 4.50G by rig, 2 minutes ago\n"
         );
         let nothing = HistoryForm { points: Vec::new(), ..form };
         assert_eq!(text(&nothing, 0), "nothing is known of node in that time\n");

@@ -5,11 +5,14 @@
 //! | 0 | number of the format, one byte |
 //! | 1, series | when it was last written, seconds since 1970, 8 bytes |
 //! | 2, length of series, series, tier, begin of the step in 8 bytes | [`Point`], bincode |
+//! | 3, series | its [`Best`], bincode |
 //!
 //! A series is its name as people write it; numbers are big-endian, so that rows lie in the order of time.
 
 use super::Series;
-use super::point::Point;
+use super::ledger::{Changes, Ledger};
+use super::ledger_rows::LedgerRows;
+use super::point::{Best, Point};
 use super::tier::{TIERS, Tier};
 use crate::disk;
 use sled::{Batch, Db};
@@ -66,6 +69,9 @@ pub struct Book {
     path: PathBuf,
     /// When each series was last written.
     series: BTreeMap<Series, u64>,
+    /// The best share of each, of those that have one.
+    best: BTreeMap<Series, Best>,
+    ledger: LedgerRows,
     /// The time of the last step that was believed; zero before the first.
     steady_at: u64,
     /// Steps in a row that were far after it.
@@ -103,15 +109,23 @@ impl Book {
             }
             _ => return Ok(None),
         }
+        let ledger = match LedgerRows::open(&db).map_err(disk)? {
+            Ok(ledger) => ledger,
+            Err(found) => return Err(HistoryError::TooNew { path: path.into(), found }),
+        };
         let mut series = BTreeMap::new();
         for row in db.scan_prefix([1]) {
             let (key, time) = row.map_err(disk)?;
-            let name = key.get(1..).and_then(|name| str::from_utf8(name).ok()?.parse().ok());
             let time = time.as_ref().try_into().ok().map(u64::from_be_bytes);
-            let (Some(name), Some(time)) = (name, time) else { return Ok(None) };
+            let (Some(name), Some(time)) = (series_of(&key), time) else { return Ok(None) };
             series.insert(name, time);
         }
-        Ok(Some(Self { db, path: path.into(), series, steady_at: 0, jumps: 0 }))
+        let mut best = BTreeMap::new();
+        for row in db.scan_prefix([3]) {
+            let (key, value) = row.map_err(disk)?;
+            best.extend(series_of(&key).zip(bincode::deserialize(&value).ok()));
+        }
+        Ok(Some(Self { db, path: path.into(), series, best, ledger, steady_at: 0, jumps: 0 }))
     }
 
     /// Adds what was counted, in a step of time that began at `time` (seconds since 1970). It is on the disk when this
@@ -138,13 +152,56 @@ impl Book {
                 batch.insert(key, bincode::serialize(&sum).expect("a vector takes any bytes"));
             }
         }
+        let records = self.records(time, points);
+        for (series, best) in &records {
+            batch.insert(best_key(series), bincode::serialize(best).expect("a vector takes any bytes"));
+        }
         for (series, last) in &mut self.series {
             if points.contains_key(series) {
                 *last = time;
             }
         }
         self.db.apply_batch(batch).and_then(|()| self.db.flush()).map_err(|source| self.disk(source))?;
+        self.best.extend(records);
         Ok(())
+    }
+
+    /// The series that have a better share now than ever before, with it.
+    fn records(&self, time: u64, points: &BTreeMap<Series, Point>) -> BTreeMap<Series, Best> {
+        let of_workers = points.iter().filter_map(|(series, point)| match series {
+            Series::Worker(name) => Some((name, point.best_difficulty)),
+            Series::Node | Series::Pool => None,
+        });
+        let best_worker = of_workers.max_by(|(_, one), (_, other)| one.total_cmp(other));
+        let best_worker = best_worker.map(|(name, _)| name.clone()).unwrap_or_default();
+        let is_record = |series: &Series, difficulty: f64| {
+            let best = self.best.get(series).map_or(0.0, |best| best.difficulty);
+            self.series.contains_key(series) && difficulty > best
+        };
+        let better = points.iter().filter(|(series, point)| is_record(series, point.best_difficulty));
+        let records = better.map(|(series, point)| {
+            let worker = match series {
+                Series::Worker(name) => name.clone(),
+                Series::Node | Series::Pool => best_worker.clone(),
+            };
+            (series.clone(), Best { difficulty: point.best_difficulty, time, worker })
+        });
+        records.collect()
+    }
+
+    /// The best share of each series, of those that have one.
+    pub const fn best(&self) -> &BTreeMap<Series, Best> {
+        &self.best
+    }
+
+    /// The ledger as it was last saved.
+    pub fn ledger(&self) -> Result<Ledger, HistoryError> {
+        self.ledger.load().map_err(|source| self.disk(source))
+    }
+
+    /// Saves what was changed in the ledger. It is on the disk when this returns.
+    pub fn save_ledger(&self, changes: &Changes) -> Result<(), HistoryError> {
+        self.ledger.save(changes).map_err(|source| self.disk(source))
     }
 
     /// The points of a series from a time up to another, both included, with the time at which each began. Where nothing
@@ -238,7 +295,9 @@ impl Book {
 
     fn forget(&mut self, series: &Series, batch: &mut Batch) -> Result<(), HistoryError> {
         self.series.remove(series);
+        self.best.remove(series);
         batch.remove(name_key(series));
+        batch.remove(best_key(series));
         for number in (0..).take(TIERS.len()) {
             self.forget_before(u64::MAX, series, number, batch)?;
         }
@@ -252,6 +311,15 @@ impl Book {
 
 fn name_key(series: &Series) -> Vec<u8> {
     [&[1], series.to_string().as_bytes()].concat()
+}
+
+fn best_key(series: &Series) -> Vec<u8> {
+    [&[3], series.to_string().as_bytes()].concat()
+}
+
+/// The series that a row of the kinds 1 and 3 is of.
+fn series_of(key: &[u8]) -> Option<Series> {
+    str::from_utf8(key.get(1..)?).ok()?.parse().ok()
 }
 
 fn point_key(series: &Series, tier: u8, begin: u64) -> Vec<u8> {
@@ -316,6 +384,54 @@ mod tests {
         assert_eq!(some, [(START + 30, point(2.0))], "the step in which it begins counts");
         assert_eq!(book.read(&Series::Node, &TIERS[0], 2, 1).expect("it is read"), []);
         assert_eq!(book.series().get(&Series::Node), Some(&(START + 300)));
+    }
+
+    #[test]
+    fn the_best_share_ever_is_kept_with_who_found_it_and_when() {
+        let folder = folder();
+        let mut book = open(&folder);
+        let mut step = |time: u64, one: f64, two: f64| {
+            let of = |best: f64| Point { best_difficulty: best, ..point(1.0) };
+            let all =
+                [(Series::Node, one.max(two)), (Series::worker("one"), one), (Series::worker("two"), two)];
+            let points = all.into_iter().map(|(series, best)| (series, of(best))).collect();
+            book.add(time, &points).expect("it is written");
+        };
+        step(START, 0.0, 5.0);
+        step(START + 30, 9.0, 7.0);
+        step(START + 60, 9.0, 8.0);
+        drop(book);
+        let book = open(&folder);
+        let best =
+            |series| book.best().get(&series).map(|b| (b.difficulty, b.time - START, b.worker.as_str()));
+        assert_eq!(best(Series::Node), Some((9.0, 30, "one")));
+        assert_eq!(best(Series::worker("one")), Some((9.0, 30, "one")));
+        assert_eq!(best(Series::worker("two")), Some((8.0, 60, "two")));
+        assert_eq!(best(Series::Pool), None);
+    }
+
+    #[test]
+    fn the_ledger_is_read_as_it_was_saved_and_a_newer_one_is_left_alone() {
+        let folder = folder();
+        let book = open(&folder);
+        let mut ledger = crate::history::ledger::tests::some();
+        book.save_ledger(ledger.unsaved()).expect("it is written");
+        book.save_ledger(ledger.unsaved()).expect("twice is as once");
+        ledger.saved();
+        let read = book.ledger().expect("it is read");
+        assert_eq!((read.blocks(), read.owners()), (ledger.blocks(), ledger.owners()));
+        assert!(read.unsaved().is_empty() && !read.blocks().is_empty() && !read.owners().is_empty());
+        let forgotten = Changes {
+            blocks: ledger.blocks().keys().map(|key| (*key, None)).collect(),
+            owners: ledger.owners().keys().map(|owner| (*owner, None)).collect(),
+        };
+        book.save_ledger(&forgotten).expect("it is written");
+        let tree = book.db.open_tree("ledger").expect("a tree");
+        assert_eq!(tree.len(), 1, "the format");
+        tree.insert([0], &[99]).expect("written");
+        drop((book, tree));
+        let error = Book::open(&folder.path().join("history")).expect_err("too new");
+        assert!(matches!(error, HistoryError::TooNew { found: 99, .. }), "{error}");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::Series;
 use super::book::{Book, HistoryError};
-use super::point::Point;
+use super::ledger::{Changes, Ledger};
+use super::point::{Best, Point};
 use super::tier::Tier;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,9 @@ enum Message {
     Add { time: u64, points: BTreeMap<Series, Point> },
     Read { wanted: Wanted, reply: oneshot::Sender<Result<Points, HistoryError>> },
     List { reply: oneshot::Sender<BTreeMap<Series, u64>> },
+    Best { reply: oneshot::Sender<BTreeMap<Series, Best>> },
+    LoadLedger { reply: oneshot::Sender<Result<Ledger, HistoryError>> },
+    SaveLedger { changes: Changes, reply: oneshot::Sender<bool> },
 }
 
 /// Opens the history in a folder and starts its thread, which ends with the last handle. Blocks for a moment.
@@ -81,6 +85,22 @@ impl HistoryHandle {
         self.ask(|reply| Message::List { reply }).await
     }
 
+    /// The best share of each series, of those that have one.
+    pub async fn best(&self) -> Result<BTreeMap<Series, Best>, NoHistory> {
+        self.ask(|reply| Message::Best { reply }).await
+    }
+
+    /// The ledger as it was last saved.
+    pub async fn ledger(&self) -> Result<Ledger, NoHistory> {
+        let answer = self.ask(|reply| Message::LoadLedger { reply }).await?;
+        answer.map_err(|error| NoHistory::Unreadable(error.to_string()))
+    }
+
+    /// Saves what was changed in the ledger, whoever waits for it or not. Whether it is on the disk now; why not is in the log.
+    pub async fn save_ledger(&self, changes: Changes) -> Result<bool, NoHistory> {
+        self.ask(|reply| Message::SaveLedger { changes, reply }).await
+    }
+
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, NoHistory> {
         let (reply, answer) = oneshot::channel();
         self.0.send(message(reply)).await.map_err(|_| NoHistory::Closed)?;
@@ -105,18 +125,30 @@ impl Keeper {
                     drop(reply.send(self.book.read(&series, tier, from, to)));
                 }
                 Message::List { reply } => drop(reply.send(self.book.series().clone())),
+                Message::Best { reply } => drop(reply.send(self.book.best().clone())),
+                Message::LoadLedger { reply } => drop(reply.send(self.book.ledger())),
+                Message::SaveLedger { changes, reply } => {
+                    let result = self.book.save_ledger(&changes);
+                    let _ = reply.send(self.wrote(result));
+                }
             }
         }
     }
 
     fn add(&mut self, time: u64, points: &BTreeMap<Series, Point>) {
         let result = self.book.add(time, points);
+        self.wrote(result);
+    }
+
+    /// Whether it could be written; a change from the one to the other is said.
+    fn wrote(&mut self, result: Result<(), HistoryError>) -> bool {
         match (&result, self.is_failing) {
             (Err(error), false) => warn!("{error}; mining goes on without it"),
             (Ok(()), true) => info!(folder = %self.folder.display(), "the history is written again"),
             _ => {}
         }
         self.is_failing = result.is_err();
+        result.is_ok()
     }
 }
 

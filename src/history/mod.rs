@@ -1,16 +1,19 @@
-//! What the operator can look back at: how fast miners hashed, and what was refused, over hours and years.
+//! What the operator can look back at: how fast miners hashed, and what was refused, over hours and years; the pool's Bitcoin
+//! blocks, and whom this node worked for.
 //!
 //! It is kept in a database of its own beside the share chain's, since nothing here decides money: a node whose history
 //! cannot be written goes on without. Every half minute what was counted since is added to each series, once for each
 //! [`tier`]: fine steps are kept for hours, coarse ones for years. So nothing is ever thinned afterwards, and the size is
 //! bounded by the number of series.
 //!
-//! Reading order: [`point`] (what is counted), [`tier`] (steps of time), [`book`] (the database), [`keeper`] (the thread
-//! that owns it), [`csv`].
+//! Reading order: [`point`] (what is counted), [`tier`] (steps of time), [`book`] (the database), [`ledger`] (Bitcoin blocks
+//! and owners), [`keeper`] (the thread that owns the database), [`csv`].
 
 pub mod book;
 pub mod csv;
 pub mod keeper;
+pub mod ledger;
+mod ledger_rows;
 pub mod point;
 pub mod tier;
 

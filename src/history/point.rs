@@ -36,6 +36,17 @@ pub struct Refused {
     pub other: u64,
 }
 
+/// The best share that there ever was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The highest difficulty that it would have met.
+    pub difficulty: f64,
+    /// When the step began in which it was found, seconds since 1970.
+    pub time: u64,
+    /// The worker that found it.
+    pub worker: String,
+}
+
 impl Point {
     /// Takes what was counted after it, or before.
     pub fn follow(&mut self, other: &Self) {

@@ -1,6 +1,7 @@
-//! Writes into the history, every half minute, what miners did.
+//! Writes into the history, every half minute, what miners did, and which Bitcoin blocks the pool has found.
 
 use super::tasks::Tasks;
+use crate::api::SharedFound;
 use crate::chain::ChainHandle;
 use crate::config::Config;
 use crate::history::Series;
@@ -13,13 +14,14 @@ use crate::stratum::server;
 use crate::stratum::session::Now;
 use crate::stratum::sessions::Sessions;
 use sharechain::chain::ShareChain;
+use sharechain::owner::Owner;
 use sharechain::target::Work;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// As fine as the history is.
 const STEP: Duration = Duration::from_secs(TIERS[0].step as u64);
@@ -28,31 +30,27 @@ const SETTLED: u32 = 60;
 /// Seconds by which a share block may be older than one before it, for this purpose.
 const OUT_OF_ORDER: u32 = 600;
 
-/// What is needed to tell the pool's hash rate.
+/// What is needed to tell of the pool: its hash rate, its Bitcoin blocks.
 pub(super) struct Pool {
     pub(super) chain: ChainHandle,
     /// Where the node stands beside its peers.
     pub(super) footing: watch::Receiver<Footing>,
+    pub(super) found: SharedFound,
+    /// Owners that this node works for whoever its miners are: the operator's.
+    pub(super) operators: Vec<Owner>,
 }
 
-/// Records from now on. A history that cannot be opened is said, and gone without.
-pub(super) fn start(
-    config: &Config,
-    tasks: &Tasks,
-    sessions: Sessions,
-    pool: Option<Pool>,
-) -> Option<HistoryHandle> {
-    match keeper::start(&config.place.history_dir()) {
-        Ok(history) => {
-            let recorder = Recorder::new(history.clone(), sessions, pool);
-            tasks.spawn("recorder", recorder.run(tasks.stop.child_token()));
-            Some(history)
-        }
-        Err(error) => {
-            warn!("{error}. The node goes on without");
-            None
-        }
-    }
+/// Opens the history. One that cannot be opened is said, and gone without.
+pub(super) fn open(config: &Config) -> Option<HistoryHandle> {
+    keeper::start(&config.place.history_dir())
+        .map_err(|error| warn!("{error}. The node goes on without"))
+        .ok()
+}
+
+/// Records from now on.
+pub(super) fn start(history: HistoryHandle, tasks: &Tasks, sessions: Sessions, pool: Option<Pool>) {
+    let recorder = Recorder::new(history, sessions, pool);
+    tasks.spawn("recorder", recorder.run(tasks.stop.child_token()));
 }
 
 /// Counts what happens from one step to the next.
@@ -71,6 +69,7 @@ impl Recorder {
 
     /// Runs until the stop, at which the last part of a step is written.
     async fn run(mut self, stop: CancellationToken) {
+        self.keep_ledger(BTreeSet::new(), server::now().unix.into()).await;
         let mut steps = interval(STEP);
         steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first comes at once.
@@ -91,12 +90,11 @@ impl Recorder {
         let passed = now.instant.saturating_duration_since(self.counted_until);
         // A step is a little shorter or longer than 30 s.
         let seconds = u32::try_from((passed + Duration::from_millis(500)).as_secs()).unwrap_or(u32::MAX);
-        if seconds == 0 {
-            return Ok(());
-        }
         self.counted_until = now.instant;
         let begin = now.unix.saturating_sub(seconds);
-        self.history.add(begin.into(), self.miners(seconds)).await?;
+        let (points, owners) = self.miners(seconds);
+        self.history.add(begin.into(), points).await?;
+        self.keep_ledger(owners, now.unix.into()).await;
         let settled = begin.saturating_sub(SETTLED);
         if let Some(hashes) = self.pool(settled, settled.saturating_add(seconds)).await {
             let point = Point { seconds, hashes, ..Point::default() };
@@ -105,23 +103,39 @@ impl Recorder {
         Ok(())
     }
 
-    /// What the miners did, each name by itself and all together.
-    fn miners(&self, seconds: u32) -> BTreeMap<Series, Point> {
+    /// Notes whom miners worked for, and looks for Bitcoin blocks before what tells of them is pruned.
+    async fn keep_ledger(&self, mut owners: BTreeSet<Owner>, now: u64) {
+        let Some(pool) = &self.pool else { return };
+        owners.extend(&pool.operators);
+        let mut found = pool.found.lock().await;
+        found.worked(owners, now).await;
+        if let Err(error) = found.catch_up(&pool.chain).await {
+            debug!(%error, "found Bitcoin blocks are looked for the next time");
+        }
+    }
+
+    /// What the miners did, each name by itself and all together, and the owners of whom a share was accepted: a name
+    /// alone costs nobody anything.
+    fn miners(&self, seconds: u32) -> (BTreeMap<Series, Point>, BTreeSet<Owner>) {
         let (live, gone) = self.sessions.take_records();
+        let mut owners = BTreeSet::new();
         let mut points = BTreeMap::from([(Series::Node, Point { seconds, ..Point::default() })]);
         for (record, miners) in
             gone.iter().map(|record| (record, 0)).chain(live.iter().map(|record| (record, 1)))
         {
             let (Who { user, owner, .. }, news) = record.take_news();
             // Who has not said who it is has done nothing.
-            if owner.is_some() {
+            if let Some(owner) = owner {
+                if news.tally.accepted > 0 {
+                    owners.insert(owner);
+                }
                 let point = point(seconds, miners, &news);
                 for series in [Series::Node, Series::worker(&user)] {
                     points.entry(series).or_default().join(&point);
                 }
             }
         }
-        points
+        (points, owners)
     }
 
     /// Hashes that the share blocks with a time from `begin` to before `end` are expected to have taken all miners; none

@@ -93,11 +93,15 @@ pub(super) async fn run(
         events: events.clone(),
         metrics: metrics.clone(),
     };
+    let history = recorder::open(config);
+    if let Some(history) = history.clone() {
+        recorder::start(history, &tasks, servers.sessions.clone(), None);
+    }
     let ports = api::Ports {
         miners: Some(servers.port.clone()),
         node: Some(gauges.port(&asked)),
         token: Some(make_token(config)?),
-        history: recorder::start(config, &tasks, servers.sessions.clone(), None),
+        history,
         ..api::Ports::default()
     };
     tasks.spawn_until_stop("teller", Teller::new((events, metrics), network, &bitcoin, None, None).run());

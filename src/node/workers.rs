@@ -37,6 +37,8 @@ fn form(miner: MinerSnapshot, network: Network, now: Now) -> WorkerForm {
         refused: RefusedForm { stale, unknown_job, repeated, too_easy, untimely, other },
         hash_rate,
         best_difficulty: best,
+        // The history has it.
+        best_ever_difficulty: None,
     }
 }
 

@@ -5,13 +5,19 @@ use crate::support::rig::{Mined, Rig, Work, grind_until, owner};
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
 use commonwork::address::address_of;
-use commonwork::api::form::{AccountForm, OutputKind};
-use commonwork::api::{Client, ClientError, Opened, Ports, serve};
-use sharechain::share::ShareId;
+use commonwork::api::form::{AccountForm, CoinbaseState, OutputKind, PaymentsForm};
+use commonwork::api::read::found::FoundBlocks;
+use commonwork::api::read::payments;
+use commonwork::api::{ChainSource, Client, ClientError, Opened, Ports, Question, serve};
+use commonwork::chain::Stopped;
+use sharechain::coinbase::{self, CoinbaseInputs};
+use sharechain::share::{Share, ShareId};
 use sharechain::store::{ShareStore, Solution};
 use sharechain::target::Target;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 const SUBSIDY: u64 = 5_000_000_000;
@@ -164,6 +170,106 @@ async fn found_bitcoin_blocks_are_told_with_what_they_pay() {
     assert_eq!((&rest.blocks[..], rest.next_before), (&found.blocks[1..], None));
 }
 
+/// A share that is a Bitcoin block, as this node's own store keeps it.
+fn solution(share: &Share, rig: &mut Rig) -> Solution {
+    let chain = rig.chain.id();
+    let payouts = rig.chain.payouts_of(share).expect("known");
+    let prefix = coinbase::prefix(&CoinbaseInputs {
+        bitcoin_height: share.commitment.bitcoin_height,
+        tag: &share.commitment.tag,
+        witness_commitment: &share.commitment.witness_commitment,
+        payouts: &payouts,
+    });
+    let (commitment, locktime) = (share.commitment.hash(chain), share.commitment.locktime());
+    let coinbase = coinbase::serialize(&prefix, &commitment, &share.extranonce, locktime);
+    Solution { header: share.full_header(chain), coinbase, share: share.clone() }
+}
+
+/// A chain that never answers.
+struct Silent;
+
+impl ChainSource for Silent {
+    fn ask(&self, _: Question) -> Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_is_given_up_loses_no_block() {
+    let mut rig = Rig::new();
+    rig.block(1);
+    let found = find_bitcoin_block(&mut rig, 2);
+    let own = solution(&found.share, &mut rig);
+    // A newcomer's chain does not have it, so that only what was heard can tell.
+    let chain = Opened::new(Rig::new().chain, Rig::new().store);
+    let (sender, news) = tokio::sync::broadcast::channel(4);
+    let mut blocks = FoundBlocks::new(Some(news), None);
+    sender.send(Arc::new(own.clone())).expect("heard");
+    {
+        let mut question = std::pin::pin!(blocks.catch_up(&Silent));
+        assert!(futures::poll!(question.as_mut()).is_pending());
+    }
+    blocks.catch_up(&chain).await.expect("an answer");
+    let told = blocks.page(&chain, None, 10).await.expect("a page");
+    assert_eq!(
+        told.blocks.iter().map(|b| (b.hash.0, b.own)).collect::<Vec<_>>(),
+        [(own.header.block_hash(), true)]
+    );
+}
+
+#[tokio::test]
+async fn what_was_paid_is_kept_when_the_chain_that_told_of_it_is_gone() {
+    let (rig, _) = pool();
+    let network = rig.chain.params().network;
+    let folder = tempfile::tempdir().expect("a folder");
+    let history = commonwork::history::keeper::start(folder.path()).expect("it opens");
+    let mut blocks = FoundBlocks::new(None, Some(history.clone()));
+    blocks.worked([owner(1), owner(2)], 5).await;
+    let chain = Opened::new(rig.chain, rig.store);
+    blocks.catch_up(&chain).await.expect("an answer");
+    let told = blocks.payments(&chain, None, 100).await.expect("payments");
+    // The first block paid its finder, owner 2, alone; the second all three, of whom the third does not work here.
+    assert_eq!((told.total, told.next_before), (3, None));
+    assert!(told.payments.iter().all(|p| p.state == CoinbaseState::Immature && p.satoshis > 0));
+    let addresses = [1, 2].map(|n| address_of(&owner(n), network));
+    for address in &addresses {
+        let of_it = told.payments.iter().filter(|payment| payment.owner.address == *address);
+        let sums = told.owners.iter().find(|sums| sums.owner.address == *address).expect("it worked here");
+        assert_eq!((sums.immature_satoshis, sums.worked), (of_it.map(|p| p.satoshis).sum(), 5));
+    }
+    let newest = blocks.payments(&chain, None, 1).await.expect("payments");
+    assert_eq!((newest.payments.len(), newest.total), (2, 3), "both of the highest block");
+    let rest = blocks.payments(&chain, newest.next_before, 1).await.expect("payments");
+    assert_eq!((&rest.payments[..], rest.next_before), (&told.payments[2..], None));
+    let table = payments::table(&told.payments);
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert!(rows.len() == 4 && rows.iter().all(|row| row.len() == rows[0].len()), "{table}");
+    assert_eq!((rows[0][5], rows[1][5]), ("satoshis", told.payments[0].satoshis.to_string().as_str()));
+    drop(blocks);
+
+    // A new store of the chain, in which nothing was mined yet: Bitcoin has not come that far either.
+    let mut anew = Rig::new();
+    let bare = Opened::new(anew.newcomer().chain, anew.newcomer().store);
+    let mut blocks = FoundBlocks::new(None, Some(history));
+    blocks.catch_up(&bare).await.expect("an answer");
+    let kept = blocks.payments(&bare, None, 100).await.expect("payments");
+    let brief = |form: &PaymentsForm| -> Vec<_> {
+        form.payments.iter().map(|p| (p.hash.0, p.txid.0, p.satoshis, p.owner.clone())).collect()
+    };
+    assert_eq!(brief(&kept), brief(&told));
+    assert!(kept.payments.iter().all(|p| p.state == CoinbaseState::Waiting && p.confirmations == 0));
+    // Bitcoin has other blocks there.
+    (0..2).for_each(|_| anew.bitcoin_block());
+    let other = Opened::new(anew.chain, anew.store);
+    let lost = blocks.payments(&other, None, 100).await.expect("payments");
+    assert!(lost.payments.iter().all(|p| p.state == CoinbaseState::Lost));
+    let sum: u64 = lost.payments.iter().map(|p| p.satoshis).sum();
+    assert_eq!(lost.owners.iter().map(|sums| sums.lost_satoshis).sum::<u64>(), sum);
+    // And so they are again when it returns to them.
+    let back = blocks.payments(&chain, None, 100).await.expect("payments");
+    assert_eq!(back.payments, told.payments);
+}
+
 #[tokio::test]
 async fn own_bitcoin_blocks_are_told_even_when_they_lost_the_race() {
     let mut rig = Rig::new();
@@ -179,30 +285,14 @@ async fn own_bitcoin_blocks_are_told_even_when_they_lost_the_race() {
         let network = Target::from_compact(share.header.bits).expect("a target");
         grind_until(lost_rig.chain.id(), share, |hash| network.is_met_by(hash))
     };
-    let chain = rig.chain.id();
-    let solution = |share: &sharechain::share::Share, rig: &mut Rig| {
-        let payouts = rig.chain.payouts_of(share).expect("known");
-        let prefix = sharechain::coinbase::prefix(&sharechain::coinbase::CoinbaseInputs {
-            bitcoin_height: share.commitment.bitcoin_height,
-            tag: &share.commitment.tag,
-            witness_commitment: &share.commitment.witness_commitment,
-            payouts: &payouts,
-        });
-        let coinbase = sharechain::coinbase::serialize(
-            &prefix,
-            &share.commitment.hash(chain),
-            &share.extranonce,
-            share.commitment.locktime(),
-        );
-        Solution { header: share.full_header(chain), coinbase, share: share.clone() }
-    };
     let (own, stale) = (solution(&found.share, &mut rig), solution(&stale, &mut lost_rig));
     // One is in the store since an earlier run, of the other the finder tells.
     let Ok(()) = rig.store.commit_solution(&own);
     let (sender, news) = tokio::sync::broadcast::channel(4);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let client = Client::new(listener.local_addr().expect("bound"));
-    let ports = Ports { found: Some(news), ..Ports::default() };
+    let found = Arc::new(Mutex::new(FoundBlocks::new(Some(news), None)));
+    let ports = Ports { found: Some(found), ..Ports::default() };
     let stop = CancellationToken::new();
     tokio::spawn(serve(listener, Some(Arc::new(Opened::new(rig.chain, rig.store))), ports, stop.clone()));
     let told = client.bitcoin_blocks(None, 10).await.expect("blocks");

@@ -7,6 +7,7 @@ mod crew;
 mod fee;
 pub(crate) mod hand;
 mod outage;
+mod payments;
 pub(crate) mod process;
 mod races;
 mod reorganised;

@@ -107,8 +107,140 @@ pub struct PaymentForm {
     pub satoshis: u64,
     /// Of them the finder's bonus.
     pub bonus_satoshis: u64,
-    /// Blocks of the best Bitcoin chain from this one on, itself included.
+    /// Blocks of the best Bitcoin chain from this one on, itself included; 0 where it is not on that.
     pub confirmations: u32,
+    /// What has become of it.
+    pub state: CoinbaseState,
+    /// The height of the first Bitcoin block that may spend it.
+    pub spendable_at_bitcoin_height: u32,
+}
+
+/// What has become of a coinbase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CoinbaseState {
+    /// Bitcoin's best chain has not come to its block's height.
+    Waiting,
+    /// Its block has fewer than 100 confirmations.
+    Immature,
+    /// The next Bitcoin block may spend it.
+    Spendable,
+    /// The best chain has another block at that height: it pays nobody.
+    Lost,
+}
+
+impl CoinbaseState {
+    /// As it is written.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Immature => "immature",
+            Self::Spendable => "spendable",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// What Bitcoin blocks of the pool paid the owners that this node works for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PaymentsForm {
+    /// These owners: those whose shares were accepted here, and the operator's; at most 1,024.
+    pub owners: Vec<OwnerPaymentsForm>,
+    /// How many payments there are.
+    pub total: u64,
+    /// A page of them, newest first.
+    pub payments: Vec<PaymentLine>,
+    /// Where to go on, as `before`; none at the end.
+    pub next_before: Option<u32>,
+}
+
+/// What an owner was paid, by what has become of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OwnerPaymentsForm {
+    /// The owner.
+    pub owner: OwnerForm,
+    /// When it last worked here, to ten minutes, in seconds since 1970; of the operator's, when the node last ran.
+    pub worked: u64,
+    /// Satoshis that may be spent, or have been.
+    pub spendable_satoshis: u64,
+    /// Satoshis in blocks with fewer than 100 confirmations.
+    pub immature_satoshis: u64,
+    /// Satoshis in blocks that Bitcoin's chain has not come to.
+    pub waiting_satoshis: u64,
+    /// Satoshis in blocks that were orphaned.
+    pub lost_satoshis: u64,
+}
+
+impl OwnerPaymentsForm {
+    /// Nothing so far.
+    pub const fn none(owner: OwnerForm, worked: u64) -> Self {
+        Self {
+            owner,
+            worked,
+            spendable_satoshis: 0,
+            immature_satoshis: 0,
+            waiting_satoshis: 0,
+            lost_satoshis: 0,
+        }
+    }
+
+    /// Adds a payment.
+    pub const fn add(&mut self, state: CoinbaseState, satoshis: u64) {
+        let sum = match state {
+            CoinbaseState::Waiting => &mut self.waiting_satoshis,
+            CoinbaseState::Immature => &mut self.immature_satoshis,
+            CoinbaseState::Spendable => &mut self.spendable_satoshis,
+            CoinbaseState::Lost => &mut self.lost_satoshis,
+        };
+        *sum = sum.saturating_add(satoshis);
+    }
+}
+
+/// What a Bitcoin block paid one of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PaymentLine {
+    /// Whom.
+    pub owner: OwnerForm,
+    /// The block's height.
+    pub bitcoin_height: u32,
+    /// Its hash.
+    #[schema(value_type = Hash)]
+    pub hash: Text<BlockHash>,
+    /// The coinbase's txid.
+    #[schema(value_type = Hash)]
+    pub txid: Text<Txid>,
+    /// Header time of the block, seconds since 1970.
+    pub time: u32,
+    /// Satoshis, the finder's bonus included.
+    pub satoshis: u64,
+    /// Of them the finder's bonus.
+    pub bonus_satoshis: u64,
+    /// Blocks of the best Bitcoin chain from this one on, itself included; 0 where it is not on that.
+    pub confirmations: u32,
+    /// What has become of it.
+    pub state: CoinbaseState,
+    /// The height of the first Bitcoin block that may spend it.
+    pub spendable_at_bitcoin_height: u32,
+}
+
+impl PaymentLine {
+    /// A payment to this owner.
+    pub fn new(owner: OwnerForm, payment: PaymentForm) -> Self {
+        let PaymentForm { bitcoin_height, hash, txid, time, satoshis, bonus_satoshis, .. } = payment;
+        let PaymentForm { confirmations, state, spendable_at_bitcoin_height, .. } = payment;
+        Self {
+            owner,
+            bitcoin_height,
+            hash,
+            txid,
+            time,
+            satoshis,
+            bonus_satoshis,
+            confirmations,
+            state,
+            spendable_at_bitcoin_height,
+        }
+    }
 }
 
 /// What a share block credits to an owner.

@@ -1,5 +1,6 @@
 //! What is told of the Bitcoin blocks that the pool has found.
 
+use super::account::CoinbaseState;
 use super::hex::{Hash, Text};
 use super::view::{OutputForm, OwnerForm};
 use bitcoin::{BlockHash, Txid};
@@ -39,6 +40,8 @@ pub struct FoundBlockForm {
     pub on_best_chain: bool,
     /// Blocks of the best chain from this one on, itself included; 0 where it is not on that.
     pub confirmations: u32,
+    /// What has become of its coinbase.
+    pub state: CoinbaseState,
     /// Payout class.
     pub class: u16,
     /// Value of the coinbase in satoshis.
@@ -46,6 +49,9 @@ pub struct FoundBlockForm {
     /// The coinbase's txid; none where what it follows from is no longer kept.
     #[schema(value_type = Option<Hash>)]
     pub txid: Option<Text<Txid>>,
-    /// The coinbase's outputs in their order; empty where they are not known any more.
+    /// The coinbase's outputs in their order, as far as they are known.
     pub outputs: Vec<OutputForm>,
+    /// Whether these are all of them. Of old blocks only those to owners that this node works for are kept, and of some that
+    /// were long past when this node first saw them none is known.
+    pub outputs_whole: bool,
 }

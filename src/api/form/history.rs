@@ -1,7 +1,7 @@
 //! What is told of the past.
 
 use super::RefusedForm;
-use crate::history::point::{Point, Refused};
+use crate::history::point::{Best, Point, Refused};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,10 +10,30 @@ use utoipa::ToSchema;
 pub struct HistoryForm {
     /// Of what: `node`, `pool` or `worker:NAME`.
     pub series: String,
+    /// The best share that there ever was; none of the pool.
+    #[serde(default)]
+    pub best: Option<BestForm>,
     /// Seconds that a point stands for.
     pub step: u32,
     /// In the order of time. Where the node did not run there are none.
     pub points: Vec<PointForm>,
+}
+
+/// The best share that there ever was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BestForm {
+    /// The highest difficulty that it would have met.
+    pub difficulty: f64,
+    /// When it was found, to half a minute, in seconds since 1970.
+    pub time: u64,
+    /// The worker that found it.
+    pub worker: String,
+}
+
+impl From<Best> for BestForm {
+    fn from(Best { difficulty, time, worker }: Best) -> Self {
+        Self { difficulty, time, worker }
+    }
 }
 
 /// What was counted in a stretch of time. Of the pool only its hash rate is known.

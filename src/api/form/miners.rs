@@ -1,5 +1,6 @@
 //! What is told about miners.
 
+use super::history::BestForm;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use utoipa::ToSchema;
@@ -32,6 +33,9 @@ pub struct MinersForm {
     pub solo: bool,
     /// What of their work is mined for the operator; none where nothing is.
     pub fee: Option<FeeForm>,
+    /// The best share that any miner of this node ever handed in.
+    #[serde(default)]
+    pub best: Option<BestForm>,
     /// Each of them, those that came first in front: as many as `count`, or a few more or less that come or go just now.
     #[serde(default)]
     pub workers: Vec<WorkerForm>,
@@ -69,6 +73,9 @@ pub struct WorkerForm {
     pub hash_rate: f64,
     /// The difficulty that its best share would have met.
     pub best_difficulty: Option<f64>,
+    /// The same of all shares that miners of this name ever handed in, as far as that is remembered.
+    #[serde(default)]
+    pub best_ever_difficulty: Option<f64>,
 }
 
 /// Submits that were refused, by why.

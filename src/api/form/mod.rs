@@ -15,12 +15,15 @@ mod share;
 mod signals;
 mod view;
 
-pub use account::{AccountForm, CreditForm, ExpectedForm, PaidForm, PaymentForm, PoolForm, RecentForm};
+pub use account::{
+    AccountForm, CoinbaseState, CreditForm, ExpectedForm, OwnerPaymentsForm, PaidForm, PaymentForm,
+    PaymentLine, PaymentsForm, PoolForm, RecentForm,
+};
 pub use event::EventForm;
 pub use found::{FoundBlockForm, FoundForm};
 pub use health::{HealthForm, HealthItem, Level};
 pub use hex::{AnyBytes, Bits, Bytes, Text};
-pub use history::{HistoryForm, PointForm, SeriesForm, SeriesListForm};
+pub use history::{BestForm, HistoryForm, PointForm, SeriesForm, SeriesListForm};
 pub use miners::{FeeForm, MinersForm, RefusedForm, WorkerForm};
 pub use network::{
     BanForm, BanRequestForm, BannedForm, BansForm, ConnectForm, ConnectingForm, LiftForm, LiftedForm,

@@ -1,4 +1,4 @@
-//! What is known of one owner, and of the pool's work: scores, expectations, credits. Payments come from [`super::found`].
+//! What is known of one owner, and of the pool's work: scores, expectations, credits. Payments come from [`super::payments`].
 
 use super::found::FoundBlocks;
 use super::next_header;

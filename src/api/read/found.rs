@@ -2,45 +2,48 @@
 //! miners submitted.
 //!
 //! The share chain marks none of them, so they are looked for once: in each share block, the block that followed the one
-//! it builds on. What was found is kept here, with its coinbase, since what that follows from is pruned in time.
+//! it builds on. What was found is kept in the ledger of the history, with its coinbase, since what that follows from is
+//! pruned in time. What they pay to whom is told in [`super::payments`].
 
+use super::payments::standings;
 use super::{coinbase_of, coinbase_outputs};
 use crate::address::address_of;
-use crate::api::form::{
-    AnyBytes, FoundBlockForm, FoundForm, OutputForm, OutputKind, OwnerForm, PaidForm, PaymentForm, Text,
-};
+use crate::api::form::{AnyBytes, FoundBlockForm, FoundForm, OutputForm, OutputKind, OwnerForm, Text};
 use crate::api::source::{ChainSource, ReadError, ask};
 use crate::chain::Reader;
+use crate::history::keeper::HistoryHandle;
+use crate::history::ledger::{FoundBlock, Kind, Ledger, Output};
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::hashes::Hash;
-use bitcoin::{BlockHash, Transaction, Txid};
+use bitcoin::{BlockHash, Script, Transaction, Txid};
 use sharechain::owner::Owner;
 use sharechain::params::Network;
 use sharechain::share::{Share, ShareId};
 use sharechain::store::Solution;
 use sharechain::units::{BitcoinHeight, Height};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
+use tracing::warn;
 
-/// Most Bitcoin blocks that are remembered; the oldest goes.
-const MAX_FOUND: usize = 1_000;
 /// Most Bitcoin blocks in one answer.
 pub const MAX_FOUND_PAGE: u32 = 50;
-/// Most payments in one answer.
-const MAX_PAYMENTS: usize = 100;
 /// Share blocks in one question, so that a running node is not held up.
 const BLOCKS_AT_ONCE: u32 = 512;
 /// Share blocks that are looked at again: Bitcoin's header may come after them, and branches change.
 const AGAIN: u32 = 240;
-/// Confirmations after which a coinbase may be spent.
-const MATURITY: u32 = 100;
 
 /// The Bitcoin blocks found so far, as far as they have been looked for.
-#[derive(Default)]
+///
+/// A question may be given up at any moment, and nothing is lost by that: what is heard of is in the ledger before anything
+/// is waited for.
+#[derive(Debug, Default)]
 pub struct FoundBlocks {
-    blocks: BTreeMap<(BitcoinHeight, BlockHash), Arc<FoundBlock>>,
+    pub(super) ledger: Ledger,
+    /// Where the ledger is kept; none where there is no history.
+    history: Option<HistoryHandle>,
+    /// Whether what an earlier run left there has been read.
+    loaded: bool,
     /// Share blocks up to this height have been looked at.
     looked: u32,
     /// Whether those that the store keeps have been read.
@@ -48,82 +51,83 @@ pub struct FoundBlocks {
     news: Option<broadcast::Receiver<Arc<Solution>>>,
 }
 
-struct FoundBlock {
-    share: ShareId,
-    finder: Owner,
-    time: u32,
-    class: u16,
-    value: u64,
-    own: bool,
-    coinbase: Option<Coinbase>,
-}
-
-struct Coinbase {
-    txid: Txid,
-    outputs: Vec<OutputForm>,
-}
-
-/// Where a block stands in Bitcoin's chain.
-#[derive(Clone, Copy)]
-struct Standing {
-    on_best_chain: bool,
-    confirmations: u32,
-}
-
 impl FoundBlocks {
     /// None yet; `news` tells of those that this node's miners find from now on.
-    pub fn new(news: Option<broadcast::Receiver<Arc<Solution>>>) -> Self {
-        Self { news, ..Self::default() }
+    pub fn new(news: Option<broadcast::Receiver<Arc<Solution>>>, history: Option<HistoryHandle>) -> Self {
+        Self { news, history, ..Self::default() }
     }
 
-    /// Looks for what has been found since the last time.
+    /// Looks for what has been found since the last time, and saves it.
     pub async fn catch_up(&mut self, source: &dyn ChainSource) -> Result<(), ReadError> {
-        let fresh = self.hear();
-        if !self.stored {
-            let solutions = ask(source, |reader| Ok(reader.solutions()?)).await?;
-            self.take(source, solutions).await?;
-            self.stored = true;
+        self.load().await;
+        self.hear();
+        let found = self.search(source).await;
+        self.save().await;
+        found
+    }
+
+    /// Notes that miners of these owners have worked here, at this time in seconds since 1970.
+    pub async fn worked(&mut self, owners: impl IntoIterator<Item = Owner>, time: u64) {
+        self.load().await;
+        owners.into_iter().for_each(|owner| self.ledger.worked(owner, time));
+    }
+
+    async fn load(&mut self) {
+        if self.loaded {
+            return;
         }
-        self.take(source, fresh).await?;
-        self.look(source).await
+        if let Some(history) = &self.history {
+            match history.ledger().await {
+                Ok(ledger) => self.ledger = ledger,
+                Err(error) => warn!("earlier Bitcoin blocks and payments are not known: {error}"),
+            }
+        }
+        self.loaded = true;
+    }
+
+    async fn save(&mut self) {
+        let Some(history) = self.history.as_ref().filter(|_| !self.ledger.unsaved().is_empty()) else {
+            return;
+        };
+        // What cannot be saved now is tried again; the history says why.
+        if history.save_ledger(self.ledger.unsaved().clone()).await == Ok(true) {
+            self.ledger.saved();
+        }
     }
 
     /// What this node's miners have found since.
-    fn hear(&mut self) -> Vec<Solution> {
-        let mut fresh = Vec::new();
-        let Some(news) = &mut self.news else { return fresh };
-        loop {
-            match news.try_recv() {
-                Ok(solution) => fresh.push(Solution::clone(&solution)),
+    fn hear(&mut self) {
+        while let Some(heard) = self.news.as_mut().map(broadcast::Receiver::try_recv) {
+            match heard {
+                Ok(solution) => self.take(&solution),
                 Err(TryRecvError::Lagged(_)) => self.stored = false,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return fresh,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
     }
 
-    async fn take(&mut self, source: &dyn ChainSource, solutions: Vec<Solution>) -> Result<(), ReadError> {
-        if solutions.is_empty() {
-            return Ok(());
+    fn take(&mut self, solution: &Solution) {
+        let commitment = &solution.share.commitment;
+        let coinbase = deserialize::<Transaction>(&solution.coinbase).ok();
+        let coinbase =
+            coinbase.map(|coinbase| (coinbase.compute_txid(), outputs_of_own(&coinbase, &commitment.owner)));
+        let block = FoundBlock { own: true, ..found_block(&solution.share, coinbase) };
+        self.ledger.keep((commitment.bitcoin_height, solution.header.block_hash()), block);
+    }
+
+    async fn search(&mut self, source: &dyn ChainSource) -> Result<(), ReadError> {
+        if !self.stored {
+            let solutions = ask(source, |reader| Ok(reader.solutions()?)).await?;
+            solutions.iter().for_each(|solution| self.take(solution));
+            self.stored = true;
         }
-        let network = ask(source, |reader| Ok(reader.chain.params().network)).await?;
-        for solution in solutions {
-            let hash = solution.header.block_hash();
-            let commitment = &solution.share.commitment;
-            let coinbase = deserialize(&solution.coinbase).ok();
-            let outputs = coinbase.as_ref().map(|coinbase| Coinbase {
-                txid: Transaction::compute_txid(coinbase),
-                outputs: outputs_of_own(coinbase, &commitment.owner, network),
-            });
-            let block = FoundBlock { own: true, ..FoundBlock::new(&solution.share, id_of(hash), outputs) };
-            self.keep((commitment.bitcoin_height, hash), block);
-        }
-        Ok(())
+        self.look(source).await
     }
 
     async fn look(&mut self, source: &dyn ChainSource) -> Result<(), ReadError> {
         let mut from = self.looked.saturating_sub(AGAIN) + 1;
         loop {
-            let known: Vec<BlockHash> = self.blocks.keys().map(|(_, hash)| *hash).collect();
+            let known: Vec<BlockHash> = self.ledger.blocks().keys().map(|(_, hash)| *hash).collect();
             let (found, up_to, top) = ask(source, move |reader| {
                 let (lowest, top) = (lowest_kept(reader), reader.chain.height().0);
                 let first = from.max(lowest);
@@ -139,7 +143,7 @@ impl FoundBlocks {
             })
             .await?;
             for (key, block) in found {
-                self.keep(key, block);
+                self.ledger.keep(key, block);
             }
             // After a reorganisation the tip may be lower than what was looked at.
             self.looked = up_to.min(top);
@@ -150,13 +154,6 @@ impl FoundBlocks {
         }
     }
 
-    fn keep(&mut self, key: (BitcoinHeight, BlockHash), block: FoundBlock) {
-        self.blocks.insert(key, Arc::new(block));
-        if self.blocks.len() > MAX_FOUND {
-            self.blocks.pop_first();
-        }
-    }
-
     /// A page of them, newest first: those below the height `before`, if one is given.
     pub async fn page(
         &self,
@@ -164,97 +161,95 @@ impl FoundBlocks {
         before: Option<u32>,
         count: u32,
     ) -> Result<FoundForm, ReadError> {
-        let count = count.clamp(1, MAX_FOUND_PAGE) as usize;
-        let below = |key: &(BitcoinHeight, BlockHash)| before.is_none_or(|before| key.0.0 < before);
-        let mut blocks: Vec<_> = self.blocks.iter().rev().filter(|(key, _)| below(key)).collect();
-        // Two may have one height; a page ends between heights.
-        let end = blocks.get(count.saturating_sub(1)).map(|((height, _), _)| *height);
-        let cut = end.map_or(blocks.len(), |end| blocks.partition_point(|((height, _), _)| *height >= end));
-        let next_before = (cut < blocks.len()).then_some(end).flatten().map(|height| height.0);
-        blocks.truncate(cut);
-        let (network, standings) = standings(source, blocks.iter().map(|(key, _)| **key).collect()).await?;
-        let forms = blocks.iter().zip(standings);
-        Ok(FoundForm {
-            total: self.blocks.len() as u64,
-            blocks: forms.map(|((key, block), standing)| block.form(**key, standing, network)).collect(),
-            next_before,
-        })
-    }
-
-    /// What they paid an owner.
-    pub(super) async fn paid(&self, source: &dyn ChainSource, owner: Owner) -> Result<PaidForm, ReadError> {
-        let script = AnyBytes(owner.as_bytes().to_vec());
-        let paying = self.blocks.iter().rev().filter_map(|(key, block)| {
-            let coinbase = block.coinbase.as_ref()?;
-            let to_it = |kind| {
-                let outputs = coinbase.outputs.iter();
-                outputs.filter(|o| o.kind == kind && o.script == script).map(|o| o.satoshis).sum::<u64>()
-            };
-            let (payout, bonus) = (to_it(OutputKind::Payout), to_it(OutputKind::Bonus));
-            (payout + bonus > 0).then_some((*key, block.time, coinbase.txid, payout + bonus, bonus))
+        let all = self.ledger.blocks();
+        let page = Page::of(all.iter().rev(), |(key, _)| key.0, before, count.clamp(1, MAX_FOUND_PAGE));
+        let keys = page.items.iter().map(|(key, _)| **key).collect();
+        let (network, standings) = standings(source, keys).await?;
+        let forms = page.items.iter().zip(standings).map(|((key, block), standing)| FoundBlockForm {
+            bitcoin_height: key.0.0,
+            hash: Text(key.1),
+            share: Text(id_of(key.1)),
+            time: block.time,
+            finder: OwnerForm::new(&block.finder, network),
+            own: block.own,
+            on_best_chain: standing.on_best_chain,
+            confirmations: standing.confirmations,
+            state: standing.state(),
+            class: block.class,
+            value_satoshis: block.value,
+            txid: block.txid().map(Text),
+            outputs: block.outputs.iter().map(|output| output_form(output, network)).collect(),
+            outputs_whole: block.whole,
         });
-        let paying: Vec<_> = paying.collect();
-        let keys = paying.iter().map(|(key, ..)| *key).collect();
-        let (_, standings) = standings(source, keys).await?;
-        let paid = paying.iter().zip(standings).filter(|(_, standing)| standing.on_best_chain);
-        let mut form =
-            PaidForm { satoshis: 0, immature_satoshis: 0, bitcoin_blocks: 0, payments: Vec::new() };
-        for (((height, hash), time, txid, satoshis, bonus), Standing { confirmations, .. }) in paid {
-            form.satoshis += satoshis;
-            form.immature_satoshis += if confirmations < MATURITY { *satoshis } else { 0 };
-            form.bitcoin_blocks += 1;
-            if form.payments.len() < MAX_PAYMENTS {
-                form.payments.push(PaymentForm {
-                    bitcoin_height: height.0,
-                    hash: Text(*hash),
-                    txid: Text(*txid),
-                    time: *time,
-                    satoshis: *satoshis,
-                    bonus_satoshis: *bonus,
-                    confirmations,
-                });
-            }
-        }
-        Ok(form)
+        Ok(FoundForm { total: all.len() as u64, blocks: forms.collect(), next_before: page.next_before })
     }
 }
 
-impl FoundBlock {
-    fn new(share: &Share, id: ShareId, coinbase: Option<Coinbase>) -> Self {
-        let commitment = &share.commitment;
-        Self {
-            share: id,
-            finder: commitment.owner,
-            time: share.header.time,
-            class: commitment.class,
-            value: commitment.coinbase_value,
-            own: false,
-            coinbase,
-        }
-    }
+/// A part of a list that is sorted by height, highest first. It ends between heights, since it goes on by height: where
+/// several items have one height there may be more of them than were asked for.
+pub(super) struct Page<T> {
+    pub(super) items: Vec<T>,
+    /// Where to go on; none at the end.
+    pub(super) next_before: Option<u32>,
+}
 
-    fn form(
-        &self,
-        (height, hash): (BitcoinHeight, BlockHash),
-        standing: Standing,
-        network: Network,
-    ) -> FoundBlockForm {
-        let coinbase = self.coinbase.as_ref();
-        FoundBlockForm {
-            bitcoin_height: height.0,
-            hash: Text(hash),
-            share: Text(self.share),
-            time: self.time,
-            finder: OwnerForm::new(&self.finder, network),
-            own: self.own,
-            on_best_chain: standing.on_best_chain,
-            confirmations: standing.confirmations,
-            class: self.class,
-            value_satoshis: self.value,
-            txid: coinbase.map(|coinbase| Text(coinbase.txid)),
-            outputs: coinbase.map(|coinbase| coinbase.outputs.clone()).unwrap_or_default(),
+impl<T> Page<T> {
+    pub(super) fn of(
+        all: impl Iterator<Item = T>,
+        height: impl Fn(&T) -> BitcoinHeight,
+        before: Option<u32>,
+        count: u32,
+    ) -> Self {
+        let mut rest =
+            all.skip_while(|item| before.is_some_and(|before| height(item).0 >= before)).peekable();
+        let mut items: Vec<T> = rest.by_ref().take(count as usize).collect();
+        let Some(end) = items.last().map(&height) else { return Self { items, next_before: None } };
+        while let Some(item) = rest.next_if(|item| height(item) == end) {
+            items.push(item);
         }
+        Self { items, next_before: rest.peek().map(|_| end.0) }
     }
+}
+
+fn found_block(share: &Share, coinbase: Option<(Txid, Vec<Output>)>) -> FoundBlock {
+    let commitment = &share.commitment;
+    let whole = coinbase.is_some();
+    let (txid, outputs) = coinbase.unzip();
+    FoundBlock {
+        time: share.header.time,
+        finder: commitment.owner,
+        own: false,
+        class: commitment.class,
+        value: commitment.coinbase_value,
+        txid: txid.map(|txid| txid.to_byte_array()),
+        outputs: outputs.unwrap_or_default(),
+        whole,
+    }
+}
+
+fn output_form(output: &Output, network: Network) -> OutputForm {
+    let owner = Owner::new(Script::from_bytes(&output.script)).ok();
+    OutputForm {
+        kind: match output.kind {
+            Kind::Payout => OutputKind::Payout,
+            Kind::Bonus => OutputKind::Bonus,
+            Kind::WitnessCommitment => OutputKind::WitnessCommitment,
+            Kind::ShareCommitment => OutputKind::ShareCommitment,
+        },
+        satoshis: output.satoshis,
+        script: AnyBytes(output.script.to_vec()),
+        address: owner.map(|owner| address_of(&owner, network)),
+    }
+}
+
+fn kept_output(form: OutputForm) -> Output {
+    let kind = match form.kind {
+        OutputKind::Payout => Kind::Payout,
+        OutputKind::Bonus => Kind::Bonus,
+        OutputKind::WitnessCommitment => Kind::WitnessCommitment,
+        OutputKind::ShareCommitment => Kind::ShareCommitment,
+    };
+    Output { kind, satoshis: form.satoshis, script: form.script.0.into() }
 }
 
 /// A share and the Bitcoin block that it may be have one hash.
@@ -300,49 +295,45 @@ fn read_found(reader: &mut Reader<'_>, id: ShareId) -> Result<Option<FoundBlock>
     let (share, network) = (found.share, reader.chain.params().network);
     let coinbase = reader.payouts(&share).and_then(|payouts| {
         let coinbase = coinbase_of(&share, &payouts, reader.chain.id())?;
-        let txid = coinbase.compute_txid();
-        Some(Coinbase { txid, outputs: coinbase_outputs(&coinbase, &payouts, network) })
+        let outputs = coinbase_outputs(&coinbase, &payouts, network);
+        Some((coinbase.compute_txid(), outputs.into_iter().map(kept_output).collect()))
     });
-    Ok(Some(FoundBlock::new(&share, id, coinbase)))
+    Ok(Some(found_block(&share, coinbase)))
 }
 
 /// The outputs of a coinbase that is kept whole: payouts, the bonus last of those that pay, then the two commitments.
-fn outputs_of_own(coinbase: &Transaction, finder: &Owner, network: Network) -> Vec<OutputForm> {
+fn outputs_of_own(coinbase: &Transaction, finder: &Owner) -> Vec<Output> {
     let value: u64 = coinbase.output.iter().map(|output| output.value.to_sat()).sum();
     let paying = coinbase.output.len().saturating_sub(2);
     let has_bonus = sharechain::payout::bonus(value, finder).is_some();
     let outputs = coinbase.output.iter().enumerate().map(|(index, output)| {
         let kind = match index {
-            _ if index + 1 == coinbase.output.len() => OutputKind::ShareCommitment,
-            _ if index == paying => OutputKind::WitnessCommitment,
-            _ if index + 1 == paying && has_bonus => OutputKind::Bonus,
-            _ => OutputKind::Payout,
+            _ if index + 1 == coinbase.output.len() => Kind::ShareCommitment,
+            _ if index == paying => Kind::WitnessCommitment,
+            _ if index + 1 == paying && has_bonus => Kind::Bonus,
+            _ => Kind::Payout,
         };
-        let owner = Owner::new(&output.script_pubkey).ok();
-        OutputForm {
-            kind,
-            satoshis: output.value.to_sat(),
-            script: AnyBytes(output.script_pubkey.to_bytes()),
-            address: owner.map(|owner| address_of(&owner, network)),
-        }
+        Output { kind, satoshis: output.value.to_sat(), script: output.script_pubkey.as_bytes().into() }
     });
     outputs.collect()
 }
 
-/// Where these blocks stand now, in the same order, and on which network.
-async fn standings(
-    source: &dyn ChainSource,
-    keys: Vec<(BitcoinHeight, BlockHash)>,
-) -> Result<(Network, Vec<Standing>), ReadError> {
-    ask(source, move |reader| {
-        let headers = reader.chain.headers();
-        let best = headers.best().height.0;
-        let standing = |(height, hash): &(BitcoinHeight, BlockHash)| {
-            let on_best_chain = headers.on_best_chain(*height).is_some_and(|header| header.hash == *hash);
-            let depth = best.saturating_sub(height.0).saturating_add(1);
-            Standing { on_best_chain, confirmations: if on_best_chain { depth } else { 0 } }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_between_heights_and_says_where_to_go_on() {
+        let all = [9, 8, 8, 8, 7, 5];
+        let page = |before, count| {
+            let page = Page::of(all.into_iter(), |height| BitcoinHeight(*height), before, count);
+            (page.items, page.next_before)
         };
-        Ok((reader.chain.params().network, keys.iter().map(standing).collect()))
-    })
-    .await
+        assert_eq!(page(None, 1), (vec![9], Some(9)));
+        assert_eq!(page(Some(9), 1), (vec![8, 8, 8], Some(8)));
+        assert_eq!(page(None, 5), (vec![9, 8, 8, 8, 7], Some(7)));
+        assert_eq!(page(Some(7), 9), (vec![5], None));
+        assert_eq!(page(None, 6).1, None);
+        assert_eq!(page(Some(5), 2), (vec![], None));
+    }
 }

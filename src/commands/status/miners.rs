@@ -20,6 +20,7 @@ pub(super) fn text(workers: &[WorkerForm], now: u64) -> String {
         Column::Right("difficulty"),
         Column::Right("accepted"),
         Column::Right("refused"),
+        Column::Right("best"),
         Column::Right("last share"),
     ]);
     let mut workers: Vec<&WorkerForm> = workers.iter().collect();
@@ -32,6 +33,7 @@ pub(super) fn text(workers: &[WorkerForm], now: u64) -> String {
             worker.difficulty.map_or("-".into(), |difficulty| difficulty.to_string()),
             worker.accepted.to_string(),
             worker.refused.total().to_string(),
+            worker.best_ever_difficulty.map_or("-".into(), difficulty),
             worker.last_share.map_or("-".into(), |time| format!("{} s ago", now.saturating_sub(time))),
         ]);
     }
@@ -51,15 +53,27 @@ pub(super) fn together(workers: &[WorkerForm]) -> String {
 /// A hash rate for people.
 fn rate(hashes_per_second: f64) -> String {
     const UNITS: [&str; 7] = ["H/s", "kH/s", "MH/s", "GH/s", "TH/s", "PH/s", "EH/s"];
-    let mut shown = hashes_per_second;
-    let mut units = UNITS.iter();
-    let mut unit = units.next().unwrap_or(&"");
+    let (shown, unit) = in_unit(hashes_per_second, UNITS);
+    format!("{shown:.2} {unit}")
+}
+
+/// A difficulty that was met, for people, as devices show it.
+pub(in crate::commands) fn difficulty(met: f64) -> String {
+    const UNITS: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
+    let (shown, unit) = in_unit(met, UNITS);
+    format!("{shown:.2}{unit}")
+}
+
+fn in_unit<const N: usize>(number: f64, units: [&'static str; N]) -> (f64, &'static str) {
+    let mut shown = number;
+    let mut units = units.into_iter();
+    let mut unit = units.next().unwrap_or("");
     // Not 1000.00 of the smaller unit either.
     while shown >= 999.995 {
         let Some(next) = units.next() else { break };
         (shown, unit) = (shown / 1_000.0, next);
     }
-    format!("{shown:.2} {unit}")
+    (shown, unit)
 }
 
 /// What a device says of itself, as one short line: an address is told by its ends, and behind it stands the worker.
@@ -75,7 +89,7 @@ fn cut(text: &str) -> String {
 }
 
 /// Without what a terminal would take for a command.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::commands) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
@@ -107,6 +121,7 @@ mod tests {
             },
             hash_rate,
             best_difficulty: None,
+            best_ever_difficulty: None,
         }
     }
 
@@ -116,11 +131,15 @@ mod tests {
         let mut workers: Vec<WorkerForm> = (0..14).map(|n| worker(&format!("w{n}"), f64::from(n))).collect();
         workers[3].hash_rate = 1.2e12;
         workers[3].last_share = Some(40);
+        workers[3].best_ever_difficulty = Some(1_234_567.0);
         let shown = text(&workers, 52);
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines.len(), 1 + LISTED + 1, "{shown}");
         let words: Vec<&str> = lines[1].split_whitespace().collect();
-        assert_eq!(words, ["w3", "bitaxe/BM1370", "1.20", "TH/s", "512", "7", "6", "12", "s", "ago"]);
+        assert_eq!(
+            words,
+            ["w3", "bitaxe/BM1370", "1.20", "TH/s", "512", "7", "6", "1.23M", "12", "s", "ago"]
+        );
         assert!(lines[2].starts_with("w13 ") && lines[2].ends_with('-'), "{shown}");
         assert_eq!(lines[13], "and 2 more, which --json lists");
         assert_eq!(together(&workers[..3]), "3.00 H/s");
@@ -129,6 +148,7 @@ mod tests {
     #[test]
     fn rates_and_names_are_for_people() {
         assert_eq!([rate(0.0), rate(999.99), rate(999.996)], ["0.00 H/s", "999.99 H/s", "1.00 kH/s"]);
+        assert_eq!([difficulty(0.25), difficulty(65_536.0)], ["0.25", "65.54k"]);
         assert_eq!([rate(1.5e18), rate(2e21)], ["1.50 EH/s", "2000.00 EH/s"]);
         assert_eq!(cut("short.rig"), "short.rig");
         assert_eq!(cut("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080.cellar"), "bcrt1qw5..w7kygt080.cellar");

@@ -7,6 +7,8 @@ mod screen;
 mod text;
 mod watch;
 
+pub(super) use miners::{difficulty, plain};
+
 use super::Outcome;
 use super::output::{OutputError, print, print_json};
 use crate::api::form::{HealthForm, MinersForm, PeersForm, TipForm};

@@ -2,15 +2,17 @@
 
 use super::{Status, health, miners};
 use crate::work::fee::percent;
+use indicatif::HumanDuration;
+use std::time::Duration;
 
 /// The whole screen; every line is ended. `now` is in seconds since 1970.
 pub(super) fn text(status: &Status, now: u64) -> String {
     let list = miners::text(&status.miners.workers, now);
     let gap = if list.is_empty() { "" } else { "\n" };
-    lines(status) + &health::text(&status.health) + gap + &list
+    lines(status, now) + &health::text(&status.health) + gap + &list
 }
 
-fn lines(Status { interface, chain, peers, miners, .. }: &Status) -> String {
+fn lines(Status { interface, chain, peers, miners, .. }: &Status, now: u64) -> String {
     let mut text = match chain {
         Some(chain) => {
             let height = chain.tip.as_ref().map_or(0, |tip| tip.height);
@@ -39,6 +41,11 @@ fn lines(Status { interface, chain, peers, miners, .. }: &Status) -> String {
     let served = if miners.serving { "served" } else { "not let in now" };
     let together = miners::together(&miners.workers);
     text += &format!("miners       {}, {served}; {together} together\n", miners.count);
+    if let Some(best) = &miners.best {
+        let ago = HumanDuration(Duration::from_secs(now.saturating_sub(best.time)));
+        let (best, worker) = (miners::difficulty(best.difficulty), miners::plain(&best.worker));
+        text += &format!("best share   {best} by {worker}, {ago} ago\n");
+    }
     for address in &miners.stratum {
         text += &format!("Stratum      stratum+tcp://{address}\n");
     }
@@ -69,7 +76,8 @@ fn lines(Status { interface, chain, peers, miners, .. }: &Status) -> String {
 mod tests {
     use super::*;
     use crate::api::form::{
-        BitcoinForm, FeeForm, HealthForm, MinersForm, PeerForm, PeersForm, Text, TipForm, WindowForm,
+        BestForm, BitcoinForm, FeeForm, HealthForm, MinersForm, PeerForm, PeersForm, Text, TipForm,
+        WindowForm,
     };
     use bitcoin::BlockHash;
     use bitcoin::hashes::Hash;
@@ -101,6 +109,7 @@ mod tests {
             authority: Some("9bX".into()),
             solo: false,
             fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
+            best: Some(BestForm { difficulty: 1.5e9, time: 880, worker: "rig\u{1b}".into() }),
             workers: vec![],
         };
         let peer = |outbound| PeerForm {
@@ -114,13 +123,14 @@ mod tests {
         let peers = PeersForm { id: String::new(), addresses: vec![], known: 9, peers };
         let health = HealthForm { healthy: true, items: vec![] };
         let mut status = Status { interface: port, chain: Some(chain), peers: Some(peers), miners, health };
-        let shown = text(&status, 0);
+        let shown = text(&status, 1_000);
         for wanted in [
             "main on main, height 0\n",
             "0.000 Bitcoin blocks' worth of work by 0 owners\n",
             "height 7, 00",
             "3 connected, 2 of them dialed; 9 known\n",
             "3, served; 0.00 H/s together\n",
+            "best share   1.50G by rig?, 2 minutes ago\n",
             "stratum+tcp://127.0.0.1:1\n",
             "stratum+tls://127.0.0.1:1\n",
             "certificate  AB:CD (SHA-256)\n",
@@ -139,13 +149,14 @@ mod tests {
             stratum_v2: vec![],
             legacy: vec![],
             authority: None,
+            best: None,
             fee: None,
             ..status.miners
         };
         status.peers = None;
         let shown = text(&status, 0);
         assert!(shown.contains("not let in now"), "{shown}");
-        for unwanted in ["TLS", "certificate", "authority", "V2", "getwork", "fee", "peers"] {
+        for unwanted in ["best share", "TLS", "certificate", "authority", "V2", "getwork", "fee", "peers"] {
             assert!(!shown.contains(unwanted), "{unwanted:?} is in:\n{shown}");
         }
         let miners = MinersForm { solo: true, ..status.miners };

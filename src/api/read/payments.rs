@@ -1,0 +1,201 @@
+//! What found Bitcoin blocks pay to whom, and when it can be spent.
+
+use super::found::{FoundBlocks, Page};
+use crate::api::form::{
+    CoinbaseState, OwnerForm, OwnerPaymentsForm, PaidForm, PaymentForm, PaymentLine, PaymentsForm, Text,
+};
+use crate::api::source::{ChainSource, ReadError, ask};
+use crate::history::ledger::{BlockKey, FoundBlock, Paid};
+use bitcoin::{BlockHash, Script};
+use sharechain::owner::Owner;
+use sharechain::params::Network;
+use sharechain::units::BitcoinHeight;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// Most payments to an owner in one answer.
+const MAX_PAYMENTS: usize = 100;
+/// Payments to this node's owners in one answer, and those of the last height.
+pub const MAX_PAYMENTS_PAGE: u32 = 1_000;
+/// The same in a table.
+pub const MAX_PAYMENTS_TABLE: u32 = 65_536;
+/// Confirmations after which a coinbase may be spent, in the next block.
+const MATURITY: u32 = 100;
+/// The names of a table's columns.
+const HEADER: &str = "bitcoin_height,time,block,txid,address,satoshis,bonus_satoshis,state,confirmations,\
+                      spendable_at_bitcoin_height\n";
+
+/// Where a block stands in Bitcoin's chain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub(super) on_best_chain: bool,
+    /// Blocks of the best chain from this one on; none where it is not on that.
+    pub(super) confirmations: u32,
+    /// Whether the best chain has come to its height at all.
+    reached: bool,
+}
+
+impl Standing {
+    fn new(on_best_chain: bool, height: BitcoinHeight, best: BitcoinHeight) -> Self {
+        let reached = best >= height;
+        let depth = best.0.saturating_sub(height.0).saturating_add(1);
+        Self { on_best_chain, confirmations: if on_best_chain { depth } else { 0 }, reached }
+    }
+
+    /// What has become of the coinbase.
+    pub(super) const fn state(self) -> CoinbaseState {
+        match (self.on_best_chain, self.reached) {
+            (true, _) if self.confirmations >= MATURITY => CoinbaseState::Spendable,
+            (true, _) => CoinbaseState::Immature,
+            (false, true) => CoinbaseState::Lost,
+            (false, false) => CoinbaseState::Waiting,
+        }
+    }
+}
+
+/// Where these blocks stand now, in the same order, and on which network.
+pub(super) async fn standings(
+    source: &dyn ChainSource,
+    keys: Vec<BlockKey>,
+) -> Result<(Network, Vec<Standing>), ReadError> {
+    ask(source, move |reader| {
+        let headers = reader.chain.headers();
+        let best = headers.best().height;
+        let standing = |(height, hash): &(BitcoinHeight, BlockHash)| {
+            let on_best_chain = headers.on_best_chain(*height).is_some_and(|header| header.hash == *hash);
+            Standing::new(on_best_chain, *height, best)
+        };
+        Ok((reader.chain.params().network, keys.iter().map(standing).collect()))
+    })
+    .await
+}
+
+/// A block that pays somebody.
+struct Paying<'a> {
+    key: BlockKey,
+    block: &'a FoundBlock,
+    script: &'a [u8],
+    paid: Paid,
+}
+
+impl Paying<'_> {
+    fn form(&self, standing: Standing) -> Option<PaymentForm> {
+        Some(PaymentForm {
+            bitcoin_height: self.key.0.0,
+            hash: Text(self.key.1),
+            txid: Text(self.block.txid()?),
+            time: self.block.time,
+            satoshis: self.paid.satoshis,
+            bonus_satoshis: self.paid.bonus,
+            confirmations: standing.confirmations,
+            state: standing.state(),
+            spendable_at_bitcoin_height: self.key.0.0.saturating_add(MATURITY),
+        })
+    }
+}
+
+impl FoundBlocks {
+    /// All payments to those who are wanted, highest block first.
+    fn paying(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Vec<Paying<'_>> {
+        let mut all = Vec::new();
+        for (key, block) in self.ledger.blocks().iter().rev() {
+            let paid = block.paid(&is_wanted);
+            all.extend(paid.into_iter().map(|(script, paid)| Paying { key: *key, block, script, paid }));
+        }
+        all
+    }
+
+    /// What they paid an owner.
+    pub(super) async fn paid(&self, source: &dyn ChainSource, owner: Owner) -> Result<PaidForm, ReadError> {
+        let all = self.paying(|script| script == owner.as_bytes());
+        let (_, standings) = standings(source, all.iter().map(|paying| paying.key).collect()).await?;
+        let paid = all.iter().zip(standings).filter(|(_, standing)| standing.on_best_chain);
+        let mut form =
+            PaidForm { satoshis: 0, immature_satoshis: 0, bitcoin_blocks: 0, payments: Vec::new() };
+        for (paying, standing) in paid {
+            let immature = standing.state() == CoinbaseState::Immature;
+            form.satoshis += paying.paid.satoshis;
+            form.immature_satoshis += if immature { paying.paid.satoshis } else { 0 };
+            form.bitcoin_blocks += 1;
+            if form.payments.len() < MAX_PAYMENTS {
+                form.payments.extend(paying.form(standing));
+            }
+        }
+        Ok(form)
+    }
+
+    /// What they paid the owners that this node works for: sums, and a page of payments, newest first.
+    pub async fn payments(
+        &self,
+        source: &dyn ChainSource,
+        before: Option<u32>,
+        count: u32,
+    ) -> Result<PaymentsForm, ReadError> {
+        let owners: BTreeSet<&[u8]> = self.ledger.owners().keys().map(Owner::as_bytes).collect();
+        let all = self.paying(|script| owners.contains(script));
+        let (network, standings) = standings(source, all.iter().map(|paying| paying.key).collect()).await?;
+        let all: Vec<_> = all.into_iter().zip(standings).collect();
+        let mut sums: BTreeMap<&[u8], OwnerPaymentsForm> = BTreeMap::new();
+        for (owner, worked) in self.ledger.owners() {
+            sums.insert(owner.as_bytes(), OwnerPaymentsForm::none(OwnerForm::new(owner, network), *worked));
+        }
+        for (paying, standing) in &all {
+            if let Some(sums) = sums.get_mut(paying.script) {
+                sums.add(standing.state(), paying.paid.satoshis);
+            }
+        }
+        let total = all.len() as u64;
+        let page = Page::of(all.into_iter(), |(paying, _)| paying.key.0, before, count);
+        let lines = page.items.iter().filter_map(|(paying, standing)| {
+            let owner = Owner::new(Script::from_bytes(paying.script)).ok()?;
+            Some(PaymentLine::new(OwnerForm::new(&owner, network), paying.form(*standing)?))
+        });
+        Ok(PaymentsForm {
+            owners: sums.into_values().collect(),
+            total,
+            payments: lines.collect(),
+            next_before: page.next_before,
+        })
+    }
+}
+
+/// Payments as a table for other programs (RFC 4180, with a line feed at the end of each line).
+pub fn table(payments: &[PaymentLine]) -> String {
+    let mut text = HEADER.to_owned();
+    for line in payments {
+        writeln!(
+            text,
+            "{},{},{},{},{},{},{},{},{},{}",
+            line.bitcoin_height,
+            line.time,
+            line.hash.0,
+            line.txid.0,
+            line.owner.address,
+            line.satoshis,
+            line.bonus_satoshis,
+            line.state.word(),
+            line.confirmations,
+            line.spendable_at_bitcoin_height,
+        )
+        .expect("a string takes any text");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coinbase_waits_matures_or_is_lost() {
+        let state = |on_best_chain, best| {
+            Standing::new(on_best_chain, BitcoinHeight(1_000), BitcoinHeight(best)).state()
+        };
+        assert_eq!(state(false, 999), CoinbaseState::Waiting);
+        assert_eq!(state(true, 1_000), CoinbaseState::Immature);
+        assert_eq!(state(true, 1_098), CoinbaseState::Immature);
+        assert_eq!(state(true, 1_099), CoinbaseState::Spendable, "the next block, 1,100, may spend it");
+        assert_eq!(state(false, 1_000), CoinbaseState::Lost);
+        assert_eq!(state(false, 5_000), CoinbaseState::Lost);
+    }
+}
