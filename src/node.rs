@@ -21,11 +21,15 @@
 //! | `peers-headers` | Bitcoin headers of peers | bitcoind |
 //! | `teller` | the chain's events, found Bitcoin blocks | events and alarms for the interface |
 //! | `recorder` | what is counted of miners, the chain's work, found Bitcoin blocks | the history (a thread, `history`) |
+//! | `troubles` | what is known of the node | alarms, when they begin and end |
+//! | `events-heard`, `on-event` | events; only where a command is to be run | that command |
 //! | `api` | requests on loopback | questions to the chain |
 //!
 //! Whichever task ends first ends the node. A node that mines solo (`solo`) has of these `bitcoin`, `builder`, the
-//! miners' servers, `found`, `doors`, `recorder` and `api`.
+//! miners' servers, `found`, `doors`, `recorder`, `troubles`, `on-event` and `api`.
 
+mod crew;
+mod hook;
 mod interface;
 mod miners;
 mod network;
@@ -33,6 +37,7 @@ mod recorder;
 mod solo;
 mod tasks;
 mod tls;
+mod troubles;
 mod upstreams;
 mod workers;
 
@@ -227,6 +232,8 @@ impl Node {
             events: events.clone(),
             metrics: metrics.clone(),
         };
+        let node_port = gauges.port(&asked);
+        watch_over(config, &tasks, &node_port);
         let history = recorder::open(config);
         let found = FoundBlocks::new(Some(finder.found()), history.clone());
         let found = api::SharedFound::new(tokio::sync::Mutex::new(found));
@@ -237,12 +244,12 @@ impl Node {
                 found: found.clone(),
                 operators: config.address.into_iter().chain(config.fee.map(|fee| fee.owner)).collect(),
             };
-            recorder::start(history, &tasks, servers.sessions.clone(), Some(pool));
+            recorder::start(history, (&tasks, &events), servers.sessions.clone(), Some(pool));
         }
         let ports = api::Ports {
             network: neighbours.port,
             miners: Some(servers.port.clone()),
-            node: Some(gauges.port(&asked)),
+            node: Some(node_port),
             token: Some(make_token(config)?),
             found: Some(found),
             history,
@@ -338,6 +345,14 @@ impl Asked {
         } else {
             Err(anyhow!("an essential task ended; the log says which"))
         }
+    }
+}
+
+/// Has alarms told when they begin and end, and the operator's command run.
+fn watch_over(config: &Config, tasks: &Tasks, node: &api::NodePort) {
+    troubles::start(tasks, node);
+    if let Some(command) = config.on_event.clone() {
+        hook::start(command, config.place.network(), &node.events, tasks);
     }
 }
 

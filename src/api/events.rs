@@ -3,8 +3,7 @@
 use super::form::EventForm;
 use super::health::Alarm;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 /// Events that a listener may be behind before it misses some.
@@ -28,23 +27,29 @@ pub struct Events(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     sender: broadcast::Sender<Arc<Told>>,
-    number: AtomicU64,
+    /// Of the newest event. Held while one is told, so that events come in the order of their numbers.
+    number: Mutex<u64>,
     alarms: Mutex<VecDeque<Alarm>>,
 }
 
 impl Default for Events {
     fn default() -> Self {
         let sender = broadcast::Sender::new(MAX_BEHIND);
-        Self(Arc::new(Shared { sender, number: AtomicU64::new(0), alarms: Mutex::default() }))
+        Self(Arc::new(Shared { sender, number: Mutex::new(0), alarms: Mutex::default() }))
     }
 }
 
 impl Events {
-    /// Tells all who listen. To be called by one task only, or numbers and order may differ.
+    /// Tells all who listen.
     pub fn tell(&self, event: EventForm) {
-        let number = self.0.number.fetch_add(1, Ordering::Relaxed) + 1;
+        self.tell_after(0, event);
+    }
+
+    fn tell_after(&self, missed: u64, event: EventForm) {
+        let mut number = self.number();
+        *number += missed + 1;
         // An error means that nobody listens.
-        let _ = self.0.sender.send(Arc::new(Told { number, event }));
+        let _ = self.0.sender.send(Arc::new(Told { number: *number, event }));
     }
 
     /// Whether anybody listens.
@@ -54,8 +59,7 @@ impl Events {
 
     /// Counts events that could not be told.
     pub fn skip(&self, events: u64) {
-        self.0.number.fetch_add(events, Ordering::Relaxed);
-        self.tell(EventForm::Missed { events });
+        self.tell_after(events, EventForm::Missed { events });
     }
 
     /// Remembers an alarm and tells of it.
@@ -80,12 +84,15 @@ impl Events {
 
     /// The number of the newest event, and what comes after it.
     pub fn listen(&self) -> (u64, broadcast::Receiver<Arc<Told>>) {
-        // What is told between these two lines is in both: better than in none.
-        let receiver = self.0.sender.subscribe();
-        (self.0.number.load(Ordering::Relaxed), receiver)
+        let number = self.number();
+        (*number, self.0.sender.subscribe())
     }
 
-    fn alarms_kept(&self) -> std::sync::MutexGuard<'_, VecDeque<Alarm>> {
+    fn number(&self) -> MutexGuard<'_, u64> {
+        self.0.number.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn alarms_kept(&self) -> MutexGuard<'_, VecDeque<Alarm>> {
         self.0.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -131,6 +131,7 @@ fn config(args: &DemoArgs, params: ChainParams, data_dir: PathBuf) -> Config {
         api: any,
         solo: false,
         p2p: None,
+        on_event: None,
         move_corrupt_store_aside: false,
     }
 }

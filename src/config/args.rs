@@ -2,6 +2,7 @@
 //!
 //! Only shapes and help texts; what they mean together is checked in [`super::Config`].
 
+use super::event::EventCommand;
 use super::fee::FeeRate;
 use super::value::{Addresses, ListenAddr, LogFormat, NetworkName, PeerAddr, RpcUrl, Secret, ZmqUrl};
 use clap::Args;
@@ -84,6 +85,10 @@ pub struct NodeArgs {
     /// Where the node's own HTTP interface listens, on loopback [default: 127.0.0.1:3380]
     #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_API")]
     pub api: Option<ListenAddr>,
+    /// Program with its arguments, run when a Bitcoin block is found, a worker has gone or is back, or an alarm begins or
+    /// ends; it reads what happened as JSON [default: none]
+    #[arg(long, value_name = "COMMAND", env = "COMMONWORK_ON_EVENT")]
+    pub on_event: Option<EventCommand>,
     /// Where other nodes connect, TCP and UDP alike; may be given again [default: port 3338 of all addresses]
     #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_LISTEN", value_delimiter = ',')]
     pub listen: Vec<ListenAddr>,

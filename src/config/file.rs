@@ -20,6 +20,7 @@
 //! | `fee` | part of others' work that is mined for the operator, like `"0.5%"` |
 //! | `fee-address` | Bitcoin address that it is mined for |
 //! | `api` | loopback address of the node's own interface |
+//! | `on-event` | command that is run when something happens |
 //! | `listen` | address for other nodes to connect to, or a list of them |
 //! | `no-listen` | `true` or `false` |
 //! | `external` | address at which others reach this node, or a list of them |
@@ -32,6 +33,7 @@
 //!
 //! Relative paths are relative to the folder of the file.
 
+use super::event::EventCommand;
 use super::fee::FeeRate;
 use super::toml_file::{self, FileError};
 use super::value::{
@@ -87,6 +89,8 @@ pub struct FileConfig {
     pub fee_address: Option<String>,
     /// Where the node's interface listens.
     pub api: Option<ListenAddr>,
+    /// What is run when something happens.
+    pub on_event: Option<EventCommand>,
     /// Where other nodes connect.
     pub listen: OneOrMore<ListenAddr>,
     /// Whether no other nodes are admitted.

@@ -7,6 +7,7 @@ mod args;
 mod bitcoind;
 mod chain_file;
 mod error;
+mod event;
 mod fee;
 mod file;
 mod folder;
@@ -19,6 +20,7 @@ pub use args::{NodeArgs, PlaceArgs};
 pub use bitcoind::{Bitcoind, CookieFrom, RpcAuth};
 pub use chain_file::preset;
 pub use error::ConfigError;
+pub use event::EventCommand;
 pub use fee::{FeeConfig, FeeRate};
 pub use file::FileConfig;
 pub use folder::usual_cookies;
@@ -122,6 +124,8 @@ pub struct Config {
     pub fee: Option<FeeConfig>,
     /// Where the node's interface listens: on loopback.
     pub api: SocketAddr,
+    /// What is run when something happens.
+    pub on_event: Option<EventCommand>,
     /// Whether to mine solo: without a share chain, for the finder of each Bitcoin block alone.
     pub solo: bool,
     /// The network between nodes; none for a node that mines alone.
@@ -153,6 +157,7 @@ impl Config {
             fee: fee::resolve(node, file, address, network)?,
             payout_class: file.payout_class.clone(),
             api: api(node, file)?,
+            on_event: node.on_event.clone().or_else(|| file.on_event.clone()),
             solo,
             p2p: if solo { None } else { peers::resolve(node, file, network)? },
             move_corrupt_store_aside: node.move_corrupt_store_aside

@@ -1,7 +1,9 @@
 //! Writes into the history, every half minute, what miners did, and which Bitcoin blocks the pool has found.
 
+use super::crew::Crew;
 use super::tasks::Tasks;
 use crate::api::SharedFound;
+use crate::api::events::Events;
 use crate::chain::ChainHandle;
 use crate::config::Config;
 use crate::history::Series;
@@ -27,6 +29,8 @@ use tracing::{debug, warn};
 const STEP: Duration = Duration::from_secs(TIERS[0].step as u64);
 /// Seconds after which hardly a share block is still on its way.
 const SETTLED: u32 = 60;
+/// Seconds before a start in which a worker must have been connected to be missed afterwards.
+const EXPECTED: u32 = 3_600;
 /// Seconds by which a share block may be older than one before it, for this purpose.
 const OUT_OF_ORDER: u32 = 600;
 
@@ -48,14 +52,22 @@ pub(super) fn open(config: &Config) -> Option<HistoryHandle> {
 }
 
 /// Records from now on.
-pub(super) fn start(history: HistoryHandle, tasks: &Tasks, sessions: Sessions, pool: Option<Pool>) {
-    let recorder = Recorder::new(history, sessions, pool);
+pub(super) fn start(
+    history: HistoryHandle,
+    (tasks, events): (&Tasks, &Events),
+    sessions: Sessions,
+    pool: Option<Pool>,
+) {
+    let recorder = Recorder::new(history, events.clone(), sessions, pool);
     tasks.spawn("recorder", recorder.run(tasks.stop.child_token()));
 }
 
 /// Counts what happens from one step to the next.
 struct Recorder {
     history: HistoryHandle,
+    /// Where it is told who has gone.
+    events: Events,
+    crew: Crew,
     sessions: Sessions,
     /// None for a node that mines solo.
     pool: Option<Pool>,
@@ -63,13 +75,14 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn new(history: HistoryHandle, sessions: Sessions, pool: Option<Pool>) -> Self {
-        Self { history, sessions, pool, counted_until: Instant::now() }
+    fn new(history: HistoryHandle, events: Events, sessions: Sessions, pool: Option<Pool>) -> Self {
+        Self { history, events, crew: Crew::default(), sessions, pool, counted_until: Instant::now() }
     }
 
     /// Runs until the stop, at which the last part of a step is written.
     async fn run(mut self, stop: CancellationToken) {
         self.keep_ledger(BTreeSet::new(), server::now().unix.into()).await;
+        self.expect_crew(server::now()).await;
         let mut steps = interval(STEP);
         steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first comes at once.
@@ -93,6 +106,11 @@ impl Recorder {
         self.counted_until = now.instant;
         let begin = now.unix.saturating_sub(seconds);
         let (points, owners) = self.miners(seconds);
+        let worked = points.iter().filter_map(|(series, point)| match series {
+            Series::Worker(name) if point.accepted > 0 => Some(name.as_str()),
+            _ => None,
+        });
+        self.crew.step(worked, now).into_iter().for_each(|event| self.events.tell(event));
         self.history.add(begin.into(), points).await?;
         self.keep_ledger(owners, now.unix.into()).await;
         let settled = begin.saturating_sub(SETTLED);
@@ -101,6 +119,17 @@ impl Recorder {
             self.history.add(settled.into(), BTreeMap::from([(Series::Pool, point)])).await?;
         }
         Ok(())
+    }
+
+    /// Who was here shortly before the node was stopped should come back.
+    async fn expect_crew(&mut self, now: Now) {
+        let recently = u64::from(now.unix.saturating_sub(EXPECTED));
+        let series = self.history.list().await.unwrap_or_default().into_iter();
+        let names = series.filter(|(_, last)| *last >= recently).filter_map(|(series, _)| match series {
+            Series::Worker(name) => Some(name),
+            Series::Node | Series::Pool => None,
+        });
+        self.crew.expect(names, now.instant);
     }
 
     /// Notes whom miners worked for, and looks for Bitcoin blocks before what tells of them is pruned.
@@ -194,7 +223,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let history = keeper::start(folder.path()).expect("it opens");
         let sessions = Sessions::new(0, 10);
-        let mut recorder = Recorder::new(history.clone(), sessions.clone(), None);
+        let mut recorder = Recorder::new(history.clone(), Events::default(), sessions.clone(), None);
         let start = recorder.counted_until;
         let at =
             |seconds: u32| Now { instant: start + Duration::from_secs(seconds.into()), unix: UNIX + seconds };

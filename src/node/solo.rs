@@ -4,7 +4,9 @@ use super::interface::{Gauges, Teller};
 use super::miners::{self, Doors, Listeners, Servers, Service};
 use super::tasks::Tasks;
 use super::upstreams::Guard;
-use super::{Asked, NodeOptions, announce, bind_api, make_data_dir, make_token, random_u32, recorder};
+use super::{
+    Asked, NodeOptions, announce, bind_api, make_data_dir, make_token, random_u32, recorder, watch_over,
+};
 use crate::api;
 use crate::api::events::Events;
 use crate::bitcoin::client::{BitcoinClient, Upstream};
@@ -93,13 +95,15 @@ pub(super) async fn run(
         events: events.clone(),
         metrics: metrics.clone(),
     };
+    let node_port = gauges.port(&asked);
+    watch_over(config, &tasks, &node_port);
     let history = recorder::open(config);
     if let Some(history) = history.clone() {
-        recorder::start(history, &tasks, servers.sessions.clone(), None);
+        recorder::start(history, (&tasks, &events), servers.sessions.clone(), None);
     }
     let ports = api::Ports {
         miners: Some(servers.port.clone()),
-        node: Some(gauges.port(&asked)),
+        node: Some(node_port),
         token: Some(make_token(config)?),
         history,
         ..api::Ports::default()

@@ -6,6 +6,7 @@ mod crash;
 mod crew;
 mod fee;
 pub(crate) mod hand;
+mod on_event;
 mod outage;
 mod payments;
 pub(crate) mod process;

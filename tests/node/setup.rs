@@ -157,6 +157,7 @@ impl TestNode {
             api: any_port,
             solo: false,
             p2p,
+            on_event: None,
             move_corrupt_store_aside: false,
         };
         let node = Node::start(&config, upstreams, options).await.expect("the node starts");

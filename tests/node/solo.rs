@@ -41,7 +41,7 @@ impl Solo {
         ask(&self.program, &[&["status"], &PLACE[..]].concat())
     }
 
-    fn stratum(&self) -> SocketAddr {
+    pub(crate) fn stratum(&self) -> SocketAddr {
         let status = self.status();
         status["miners"]["stratum"][0].as_str().expect("an address").parse().expect("an address")
     }
@@ -67,7 +67,7 @@ pub(crate) fn address(n: u8) -> String {
     address_of(&owner(n), Network::Regtest)
 }
 
-async fn find_block(hand: &mut Hand, job: &HandJob) -> Found {
+pub(crate) async fn find_block(hand: &mut Hand, job: &HandJob) -> Found {
     let found = hand.mine(job, Want::REGTEST_BLOCK);
     assert_eq!(hand.submit(&found).await.expect("served"), None);
     found

@@ -91,6 +91,33 @@ pub enum EventForm {
         /// What to do about it.
         cure: String,
     },
+    /// What an alarm was about is over. Those that tell of one moment have no end.
+    AlarmCleared {
+        /// When, in seconds since 1970.
+        time: u32,
+        /// What it was, for programs.
+        id: String,
+        /// What had happened.
+        says: String,
+    },
+    /// A worker of whom shares were accepted has handed in none for ten minutes.
+    WorkerGone {
+        /// When that was noticed, in seconds since 1970.
+        time: u32,
+        /// Its name.
+        name: String,
+        /// Seconds since its last share.
+        silent_seconds: u64,
+    },
+    /// A worker that was gone has handed in a share again.
+    WorkerBack {
+        /// When that was noticed, in seconds since 1970.
+        time: u32,
+        /// Its name.
+        name: String,
+        /// Seconds between its shares.
+        silent_seconds: u64,
+    },
     /// This reader was too slow, or was away: so many were not told to it.
     Missed {
         /// How many.
@@ -108,6 +135,9 @@ impl EventForm {
             Self::BitcoinBlock { .. } => "bitcoin-block",
             Self::BitcoinBlockAnswered { .. } => "bitcoin-block-answered",
             Self::Alarm { .. } => "alarm",
+            Self::AlarmCleared { .. } => "alarm-cleared",
+            Self::WorkerGone { .. } => "worker-gone",
+            Self::WorkerBack { .. } => "worker-back",
             Self::Missed { .. } => "missed",
         }
     }
@@ -145,6 +175,9 @@ mod tests {
                 note: None,
             },
             EventForm::Alarm { time: 1, id: "i".into(), says: "s".into(), cure: "c".into() },
+            EventForm::AlarmCleared { time: 1, id: "i".into(), says: "s".into() },
+            EventForm::WorkerGone { time: 1, name: "rig".into(), silent_seconds: 600 },
+            EventForm::WorkerBack { time: 1, name: "rig".into(), silent_seconds: 900 },
             EventForm::Missed { events: 3 },
         ] {
             let value = serde_json::to_value(&event).expect("written");
