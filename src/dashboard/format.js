@@ -1,0 +1,103 @@
+// Numbers and times for people, each with its unit. Nothing here computes: what is shown is what the interface said.
+
+const whole = new Intl.NumberFormat("en");
+const PREFIXES = ["", "k", "M", "G", "T", "P", "E", "Z", "Y"];
+const SATOSHIS = 100_000_000;
+
+/** Three digits that count, with a prefix of the SI. */
+function scaled(value) {
+  if (value === 0) return ["0", ""];
+  let power = 0;
+  let rest = Math.abs(value);
+  while (rest >= 999.5 && power < PREFIXES.length - 1) {
+    rest /= 1000;
+    power += 1;
+  }
+  const digits = rest >= 99.95 ? 0 : rest >= 9.995 ? 1 : 2;
+  const text = rest >= 0.01 ? rest.toFixed(digits) : rest.toPrecision(2);
+  return [(value < 0 ? "−" : "") + text, PREFIXES[power]];
+}
+
+/** Hashes a second. */
+export function hashRate(value) {
+  const [number, prefix] = scaled(value);
+  return `${number} ${prefix}H/s`;
+}
+
+/** A difficulty: it has no unit. */
+export function difficulty(value) {
+  const [number, prefix] = scaled(value);
+  return prefix ? `${number} ${prefix}` : number;
+}
+
+/** Satoshis. Large amounts are told in bitcoins, to the last satoshi. */
+export function amount(value) {
+  if (Math.abs(value) < 1_000_000) return `${whole.format(value)} sat`;
+  const coins = Math.floor(value / SATOSHIS);
+  return `${whole.format(coins)}.${String(value % SATOSHIS).padStart(8, "0")} BTC`;
+}
+
+/** How many. */
+export function count(value) {
+  return whole.format(value);
+}
+
+/** A height: without separators, as other programs show it. */
+export function height(value) {
+  return String(value);
+}
+
+/** A part of 1. */
+export function percent(value) {
+  const hundred = value * 100;
+  if (hundred !== 0 && Math.abs(hundred) < 0.01) return "< 0.01 %";
+  return `${hundred.toFixed(hundred < 10 ? 2 : 1)} %`;
+}
+
+/** Work in expected Bitcoin blocks. */
+export function score(value) {
+  if (value === 0) return "0 blocks";
+  const text = Math.abs(value) >= 0.001 && Math.abs(value) < 1000 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
+  return `${text} blocks`;
+}
+
+/** Expected Bitcoin blocks a day. */
+export function aDay(value) {
+  return `${score(value)}/day`;
+}
+
+/** What gossip thinks of a peer. */
+export function points(value) {
+  return `${Number(value.toFixed(2))} points`;
+}
+
+/** A length of time. */
+export function duration(seconds) {
+  const units = [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]];
+  const whole = Math.max(0, Math.round(seconds));
+  const first = units.findIndex(([size]) => whole >= size);
+  if (first < 0) return "0 s";
+  const [size, name] = units[first];
+  const text = `${Math.floor(whole / size)} ${name}`;
+  const next = units[first + 1];
+  const rest = next ? Math.floor((whole % size) / next[0]) : 0;
+  return rest > 0 ? `${text} ${rest} ${next[1]}` : text;
+}
+
+/** How long ago a moment was. */
+export function ago(moment, now = Date.now() / 1000) {
+  return now - moment < 1 ? "just now" : `${duration(now - moment)} ago`;
+}
+
+/** A moment, by the browser's clock and zone. */
+export function moment(seconds) {
+  const date = new Date(seconds * 1000);
+  const two = (number) => String(number).padStart(2, "0");
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** A hash or an address that is too long for a line. Hashes of work begin with zeros, so their end tells more. */
+export function short(text) {
+  return text.length <= 20 ? text : `${text.slice(0, 6)}…${text.slice(-8)}`;
+}

@@ -1,0 +1,45 @@
+// Numbers of the interface as elements. Each keeps the number itself, and where it is from, for programs that compare.
+
+import { make } from "./dom.js";
+import { ago, moment, short } from "./format.js";
+
+/** A number as `format` writes it; a dash where there is none. */
+export function shown({ value, from }, format) {
+  const text = value === null ? "–" : format(value);
+  return make("span", { class: "value", "data-value": value ?? "", "data-from": from }, text);
+}
+
+/** The sum of an object's numbers. */
+export function total({ value, from }, format) {
+  const sum = Object.values(value ?? {}).reduce((sum, one) => sum + one, 0);
+  return make("span", { class: "value", "data-value": sum, "data-from": from }, format(sum));
+}
+
+/** A moment: how long ago, and when. */
+export function when({ value, from }) {
+  if (value === null) return make("span", { "data-value": "", "data-from": from }, "–");
+  const date = new Date(value * 1000);
+  const iso = Number.isNaN(date.getTime()) ? undefined : date.toISOString();
+  return make("time", { datetime: iso, title: moment(value), "data-value": value, "data-from": from }, ago(value));
+}
+
+/** A text that may be long, whole for whoever points at it. */
+export function code(text) {
+  return make("code", { title: text }, short(text));
+}
+
+/** An owner, with the way to its page. `key` keeps the focus on it. */
+export function owner(address, key) {
+  const href = `/owners/${encodeURIComponent(address)}`;
+  return make("a", { href, title: address, "data-key": key }, short(address));
+}
+
+/** Lets the ages on the page grow. */
+export function keepTime() {
+  setInterval(() => {
+    const now = Date.now() / 1000;
+    for (const one of document.querySelectorAll("time[data-value]")) {
+      one.textContent = ago(Number(one.dataset.value), now);
+    }
+  }, 5_000);
+}
