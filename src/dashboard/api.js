@@ -49,6 +49,16 @@ export function ask(url) {
   return answer;
 }
 
+/** Asks for something that need not be there: then `data` is null, and `why` says why. */
+export async function maybe(url) {
+  try {
+    return await ask(url);
+  } catch (error) {
+    if (!(error instanceof Absent)) throw error;
+    return { url, data: null, why: error.message };
+  }
+}
+
 function tell(answers) {
   for (const listener of listeners) listener(answers);
 }

@@ -1,0 +1,49 @@
+// What should be looked at, and what happened of late.
+
+import { ask } from "./api.js";
+import { make, note, replace } from "./dom.js";
+import { moment, score, short } from "./format.js";
+import { Section } from "./section.js";
+
+const MOST_LINES = 40;
+const LEVELS = new Map([["alarm", "Alarm"], ["warning", "Warning"], ["notice", "Notice"]]);
+
+function showHealth({ data }) {
+  const head = make("p", { class: data.healthy ? "well" : "unwell" }, data.healthy ? "All is well." : "Something is wrong.");
+  const items = data.items.map((item) =>
+    make("li", { class: `item ${item.level}`, "data-id": item.id },
+      make("strong", {}, LEVELS.get(item.level) ?? item.level), ` ${item.says}`, make("p", { class: "remark" }, item.cure)));
+  return items.length > 0 ? [head, make("ul", { class: "items" }, items)] : [head];
+}
+
+/** The section of what should be looked at. */
+export function health() {
+  return new Section("health", 10, async () => [await ask("/v1/health")], showHealth);
+}
+
+const by = (own) => (own ? "by this node's miners" : "by others");
+const WORDS = {
+  "share": (e) => `Share ${short(e.id)} of ${score(e.score)}, ${by(e.own)}`,
+  "share-block": (e) => `Share block ${e.height} ${by(e.own)}, with ${e.listed} shares${e.tip ? "" : ", beside the active branch"}`,
+  "reorganised": (e) => `The active branch changed: ${e.depth} share blocks were left`,
+  "bitcoin-block": (e) => `Bitcoin block ${e.bitcoin_height} found ${by(e.own)}: ${short(e.hash)}`,
+  "bitcoin-block-answered": (e) =>
+    `${e.bitcoind} ${e.accepted ? "has" : "does not take"} Bitcoin block ${e.bitcoin_height}${e.note ? `: ${e.note}` : ""}`,
+  "alarm": (e) => `Alarm: ${e.says}. ${e.cure}`,
+  "missed": (e) => `${e.events} events were missed by this page`,
+};
+
+/** The list of what happens; gives a function that adds an event to it. */
+export function log() {
+  const place = document.querySelector("#log .body");
+  const lines = make("ul", { class: "lines" });
+  replace(place, [note("Nothing has happened since this page was opened.")]);
+  return (event) => {
+    const words = WORDS[event.is];
+    if (!words) return;
+    if (!lines.isConnected) replace(place, [lines]);
+    const time = moment(Date.now() / 1000).slice(11);
+    lines.prepend(make("li", { class: event.is }, make("span", { class: "clock" }, time), ` ${words(event)}`));
+    while (lines.childElementCount > MOST_LINES) lines.lastElementChild.remove();
+  };
+}

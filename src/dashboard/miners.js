@@ -1,0 +1,70 @@
+// Miners: who they are, on what device, at what difficulty, and what was said of their work.
+
+import { ask, field } from "./api.js";
+import { facts, make, note, table } from "./dom.js";
+import { count, difficulty, hashRate, height } from "./format.js";
+import { Section } from "./section.js";
+import { owner, shown, total, when } from "./shown.js";
+
+const MOST = 200;
+const REASONS = [
+  ["stale", "stale"], ["unknown_job", "of an unknown job"], ["repeated", "repeated"], ["too_easy", "too easy"],
+  ["untimely", "untimely"], ["other", "for other reasons"],
+];
+const COLUMNS = [
+  { title: "Name" }, { title: "Device" }, { title: "Owner" }, { title: "Speaks" }, { title: "Class", number: true },
+  { title: "Difficulty", number: true }, { title: "Hash rate", number: true }, { title: "Best difficulty", number: true },
+  { title: "Accepted", number: true }, { title: "Refused", number: true }, { title: "Last share" }, { title: "Connected" },
+];
+
+function refusals(answer, index, refused) {
+  const reasons = REASONS.filter(([name]) => refused[name] > 0).map(([name, text]) =>
+    make("li", {}, shown(field(answer, "workers", index, "refused", name), count), ` ${text}`));
+  const sum = total(field(answer, "workers", index, "refused"), count);
+  return make("span", {}, sum, reasons.length > 0 ? make("ul", { class: "reasons" }, reasons) : null);
+}
+
+function row(answer, index, worker) {
+  const of = (name) => field(answer, "workers", index, name);
+  const outputs = (value) => `${height(value)} outputs`;
+  return [
+    worker.name || "no name yet",
+    worker.user_agent || "does not say",
+    worker.address === null ? "none yet" : owner(worker.address, `miner-${index}-${worker.address}`),
+    `${worker.protocol.replaceAll("_", " ")}, port ${worker.port}`,
+    shown(of("class"), outputs), shown(of("difficulty"), difficulty), shown(of("hash_rate"), hashRate),
+    shown(of("best_difficulty"), difficulty), shown(of("accepted"), count), refusals(answer, index, worker.refused),
+    when(of("last_share")), when(of("connected")),
+  ];
+}
+
+/** A table of the miners that `belongs` lets in, strongest first. */
+export function minersTable(answer, caption, belongs) {
+  const all = answer.data.workers.map((worker, index) => ({ worker, index })).filter(({ worker }) => belongs(worker));
+  if (all.length === 0) return [note("There are none.")];
+  all.sort((a, b) => b.worker.hash_rate - a.worker.hash_rate);
+  const rows = all.slice(0, MOST).map(({ worker, index }) => row(answer, index, worker));
+  const left = all.length - rows.length;
+  return [table(caption, COLUMNS, rows), left > 0 ? note(`And ${count(left)} more, which /v1/miners has.`) : null]
+    .filter((one) => one !== null);
+}
+
+function doors(data) {
+  const lists = [["Stratum", data.stratum], ["Stratum over TLS", data.stratum_tls], ["Stratum V2", data.stratum_v2],
+    ["getwork, getblocktemplate", data.legacy]];
+  return lists.filter(([, list]) => list.length > 0).map(([name, list]) => [name, list.join(", ")]);
+}
+
+function show(answer) {
+  const { data } = answer;
+  const serving = data.serving ? "let in" : "not let in: this node is not ready, and the list at the top says why";
+  const list = [["Miners", shown(field(answer, "count"), count), serving], ...doors(data)];
+  if (data.solo) list.push(["Payouts", "solo", "a Bitcoin block pays its finder alone"]);
+  if (data.fee) list.push(["Fee", `${data.fee.per_10_000 / 100} %`, "of the work of others' hardware"]);
+  return [facts(list), ...minersTable(answer, "Miners, strongest first", () => true)];
+}
+
+/** The section. */
+export function miners() {
+  return new Section("miners", 5, async () => [await ask("/v1/miners")], show);
+}

@@ -1,0 +1,79 @@
+// The other nodes, Bitcoin's side, and what stands at the top: the numbers of now.
+
+import { ask, field, maybe } from "./api.js";
+import { facts, make, note, table } from "./dom.js";
+import { aDay, amount, count, hashRate, height, points, score } from "./format.js";
+import { Section } from "./section.js";
+import { code, shown, when } from "./shown.js";
+
+const PEERS = [{ title: "Node" }, { title: "Address" }, { title: "Direction" }, { title: "Connected" },
+  { title: "Gossip's score", number: true }];
+
+function showPeers(answer) {
+  const { data } = answer;
+  const list = facts([
+    ["This node", code(data.id)],
+    ["Known nodes", shown(field(answer, "known"), count), "in the address book"],
+    ["Addresses", data.addresses.length > 0 ? data.addresses.join(", ") : "none"],
+  ]);
+  if (data.peers.length === 0) return [list, note("No other node is connected.")];
+  const rows = data.peers.map((peer, index) => {
+    const of = (name) => field(answer, "peers", index, name);
+    return [code(peer.id), make("code", { class: "long" }, peer.address), peer.outbound ? "dialed" : "came in",
+      when(of("since")), shown(of("score"), points)];
+  });
+  return [list, table("Connected nodes, oldest first", PEERS, rows)];
+}
+
+/** The section of the other nodes. */
+export function peers() {
+  return new Section("peers", 15, async () => [await ask("/v1/peers")], showPeers);
+}
+
+function showBitcoin(tip, pool, health) {
+  const list = [];
+  if (tip.data !== null) {
+    list.push(["Network", tip.data.network],
+      ["Height", shown(field(tip, "bitcoin", "height"), height)],
+      ["Newest block", code(tip.data.bitcoin.hash)]);
+  }
+  if (pool.data !== null) {
+    list.push(["The next block pays", shown(field(pool, "next_block_satoshis"), amount), "subsidy, and fees where a template is there"],
+      ["Work of a block", shown(field(pool, "hashes_per_bitcoin_block"), (value) => `${value.toExponential(3)} hashes`), "on average"]);
+  }
+  const items = (health.data?.items ?? []).filter((item) => /bitcoin|template|clock/.test(item.id));
+  const said = items.map((item) => make("p", { class: `item ${item.level}` }, `${item.says}. ${item.cure}`));
+  const fine = health.data === null ? note(`Nothing is known of bitcoind: ${health.why}.`) : note("Nothing is wrong on Bitcoin's side.");
+  return [facts(list), ...(said.length > 0 ? said : [fine])];
+}
+
+/** The section of Bitcoin's side. */
+export function bitcoin() {
+  const load = async () => [await maybe("/v1/tip"), await maybe("/v1/pool"), await maybe("/v1/health")];
+  return new Section("bitcoin", 15, load, showBitcoin);
+}
+
+function showNow(tip, pool, miners) {
+  const of = (answer, ...steps) => field(answer, ...steps);
+  const list = [];
+  if (miners.data !== null) list.push(["My miners", shown(of(miners, "count"), count), miners.data.serving ? "let in" : "not let in"]);
+  if (pool.data !== null) {
+    list.push(["The pool", shown(of(pool, "recent", "hashes_per_second"), hashRate), "by the share blocks of the last day"],
+      ["The pool's luck aside", shown(of(pool, "recent", "bitcoin_blocks_per_day"), aDay), "Bitcoin blocks to be expected"],
+      ["Owners", shown(of(pool, "window_owners"), count), "in the reward window"],
+      ["Reward window", shown(of(pool, "window_score"), score), "of work"]);
+  }
+  if (tip.data !== null) {
+    list.push(["Chain", tip.data.name],
+      ["Share chain", shown(of(tip, "tip", "height"), height), tip.data.tip === null ? "not begun" : when(of(tip, "tip", "time"))],
+      ["Shares that wait", shown(of(tip, "waiting"), count), "for something that they build on"]);
+  }
+  if (list.length === 0) return [note(`Nothing to show: ${tip.why}.`)];
+  return [facts(list)];
+}
+
+/** The section of the numbers of now. */
+export function now() {
+  const load = async () => [await maybe("/v1/tip"), await maybe("/v1/pool"), await maybe("/v1/miners")];
+  return new Section("now", 10, load, showNow);
+}

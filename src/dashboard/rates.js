@@ -1,0 +1,82 @@
+// Hash rates over an hour, a day or a week: this node's and the pool's.
+
+import { field, maybe } from "./api.js";
+import { lines, roomIn } from "./chart.js";
+import { folded, make, note, table } from "./dom.js";
+import { count, difficulty, duration, hashRate } from "./format.js";
+import { Section } from "./section.js";
+import { shown, total, when } from "./shown.js";
+
+const SERIES = [
+  { series: "node", title: "This node's miners", kind: "own" },
+  { series: "pool", title: "The whole pool", kind: "pool" },
+];
+const NAMES = new Map([[3_600, "hour"], [86_400, "day"], [604_800, "week"]]);
+
+function says(points) {
+  const rates = points.map((point) => point.value);
+  return `${points.length} points. Newest ${hashRate(rates.at(-1))}, highest ${hashRate(Math.max(...rates))}, `
+    + `lowest ${hashRate(Math.min(...rates))}. The table below has all of them.`;
+}
+
+function pointsTable(answer, title, range, isOwn) {
+  const columns = [{ title: "From" }, { title: "Hash rate", number: true }];
+  if (isOwn) columns.push({ title: "Miners", number: true }, { title: "Accepted", number: true },
+    { title: "Refused", number: true }, { title: "Best difficulty", number: true });
+  const rows = answer.data.points.map((_, index) => {
+    const of = (name) => field(answer, "points", index, name);
+    const both = [when(of("time")), shown(of("hash_rate"), hashRate)];
+    if (!isOwn) return both;
+    return [...both, shown(of("miners"), count), shown(of("accepted"), count), total(of("refused"), count),
+      shown(of("best_difficulty"), difficulty)];
+  });
+  // The newest first: it is looked for most.
+  return table(`${title}, the last ${range}`, columns, rows.reverse());
+}
+
+function chartOf(answer, { series, title, kind }, seconds, now) {
+  const range = NAMES.get(seconds);
+  const heading = make("h3", {}, title);
+  if (answer.data === null) return [heading, note(`Not known: ${answer.why}.`)];
+  const { step, points } = answer.data;
+  if (points.length === 0) return [heading, note(`Nothing was recorded in the last ${range}.`)];
+  const values = points.map((point) => ({ time: point.time, value: point.hash_rate }));
+  const newest = field(answer, "points", points.length - 1, "hash_rate");
+  const begun = field(answer, "points", points.length - 1, "time");
+  return [
+    heading,
+    make("p", { class: "big" }, shown(newest, hashRate), make("small", {}, " in the ", duration(step), " that began ", when(begun))),
+    lines({
+      width: roomIn("rates"), from: now - seconds, to: now, step, points: values, kind, format: hashRate,
+      name: `${title}: hash rate over the last ${range}`, says: says(values),
+    }),
+    folded(`table-${series}`, "As a table", pointsTable(answer, title, range, series === "node")),
+  ];
+}
+
+/** The section; its buttons choose how far back it looks. */
+export function rates() {
+  let seconds = 86_400;
+  const load = () => {
+    const asked = seconds;
+    return Promise.all([
+      ...SERIES.map(({ series }) => maybe(`/v1/history?series=${series}&seconds=${asked}`)),
+      // With the answers, so that they are never drawn on another range's axis.
+      asked,
+    ]);
+  };
+  const show = (own, pool, asked) => {
+    const now = Date.now() / 1000;
+    return [own, pool].flatMap((answer, index) => chartOf(answer, SERIES[index], asked, now));
+  };
+  const section = new Section("rates", 30, load, show);
+  const buttons = [...document.querySelectorAll("#rates .choice button")];
+  for (const one of buttons) {
+    one.addEventListener("click", () => {
+      seconds = Number(one.dataset.seconds);
+      for (const other of buttons) other.setAttribute("aria-pressed", String(other === one));
+      section.soon();
+    });
+  }
+  return section;
+}
