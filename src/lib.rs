@@ -11,6 +11,7 @@ pub mod bitcoin;
 pub mod chain;
 pub mod commands;
 pub mod config;
+pub mod dashboard;
 mod disk;
 pub mod history;
 pub mod legacy;

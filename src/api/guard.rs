@@ -5,11 +5,12 @@
 //! and not from another origin, whose request the browser marks.
 
 use super::reply::fault;
+use crate::dashboard::is_page;
 use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::net::{IpAddr, SocketAddr};
@@ -18,10 +19,13 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) const MAX_BODY: usize = 4 * 1024;
 /// What a browser says of the page that a request comes from.
 const FETCH_SITE: &str = "sec-fetch-site";
+/// What it says of how the request came about, and of what becomes of the answer.
+const FETCH_MODE: &str = "sec-fetch-mode";
+const FETCH_DEST: &str = "sec-fetch-dest";
 
 /// Passes a request on, or says why not.
 pub(super) async fn guard(request: Request, next: Next) -> Response {
-    let mut response = match refusal(request.uri(), request.headers()) {
+    let mut response = match refusal(request.method(), request.uri(), request.headers()) {
         Some((status, why)) => fault(status, why),
         None => next.run(request).await,
     };
@@ -35,7 +39,7 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+fn refusal(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
     let Some(host) = only(headers, HOST.as_str()).filter(|host| names_loopback(host)) else {
         return Some((
             StatusCode::FORBIDDEN,
@@ -45,7 +49,8 @@ fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'static str)>
     if uri.authority().is_some_and(|authority| !names_loopback(authority.as_str())) {
         return Some((StatusCode::FORBIDDEN, "the address must name this machine"));
     }
-    if !is_own_page(host, headers) {
+    let is_visit = method == Method::GET && is_page(uri.path()) && opens_a_page(headers);
+    if !is_visit && !is_own_page(host, headers) {
         return Some((StatusCode::FORBIDDEN, "pages of other origins get no answer"));
     }
     if !is_plain(uri.path()) {
@@ -74,6 +79,14 @@ fn is_own_page(host: &str, headers: &HeaderMap) -> bool {
     // `none` is somebody who typed the address.
     let own_site = |site: &HeaderValue| site == "same-origin" || site == "none";
     headers.get_all(ORIGIN).iter().all(own_origin) && headers.get_all(FETCH_SITE).iter().all(own_site)
+}
+
+/// Whether somebody follows a link, and sees the answer in place of the page with the link: not in a frame of it, and not
+/// where its scripts could read it.
+fn opens_a_page(headers: &HeaderMap) -> bool {
+    only(headers, FETCH_MODE) == Some("navigate")
+        && only(headers, FETCH_DEST) == Some("document")
+        && !headers.contains_key(ORIGIN)
 }
 
 /// Whether a Host header (`HOST[:PORT]`) names loopback.
@@ -139,12 +152,16 @@ mod tests {
     }
 
     fn status(headers: &[(&str, &str)]) -> Option<u16> {
+        status_of(&Method::GET, "/v1/tip", headers)
+    }
+
+    fn status_of(method: &Method, path: &'static str, headers: &[(&str, &str)]) -> Option<u16> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
             map.append(name, HeaderValue::from_str(value).expect("a value"));
         }
-        refusal(&Uri::from_static("/v1/tip"), &map).map(|(status, _)| status.as_u16())
+        refusal(method, &Uri::from_static(path), &map).map(|(status, _)| status.as_u16())
     }
 
     #[test]
@@ -172,5 +189,31 @@ mod tests {
             assert_eq!(status(foreign), Some(403), "{foreign:?}");
         }
         assert_eq!(status(&[host, ("content-length", "4097")]), Some(413));
+    }
+
+    #[test]
+    fn links_lead_to_pages_and_nowhere_else() {
+        let link = [
+            ("host", "localhost:3380"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ];
+        for page in ["/", "/owners/bc1qxyz"] {
+            assert_eq!(status_of(&Method::GET, page, &link), None, "{page}");
+            assert_eq!(status_of(&Method::POST, page, &link), Some(403), "{page}");
+            for (at, value) in [(2, "cors"), (2, "no-cors"), (3, "iframe"), (3, "script"), (3, "image")] {
+                let mut other = link;
+                other[at].1 = value;
+                assert_eq!(status_of(&Method::GET, page, &other), Some(403), "{page} with {value}");
+            }
+            let with_origin = [&link[..], &[("origin", "http://evil.example")]].concat();
+            assert_eq!(status_of(&Method::GET, page, &with_origin), Some(403), "{page}");
+            let elsewhere = [&[("host", "evil.example")], &link[1..]].concat();
+            assert_eq!(status_of(&Method::GET, page, &elsewhere), Some(403), "{page}");
+        }
+        for path in ["/v1/tip", "/v1/owners/bc1qxyz", "/dashboard/index.js", "/owners/", "/metrics"] {
+            assert_eq!(status_of(&Method::GET, path, &link), Some(403), "{path}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The node's own interface: HTTP and JSON on loopback, by which commands and the dashboard ask a running node.
+//! The node's own interface: HTTP and JSON on loopback, by which commands and the dashboard ask a running node; and the
+//! dashboard's pages.
 //!
 //! Who shows the [`Token`] may also change a few things: bans, connections, the node's end. Of Stratum it knows
 //! where that listens, of the network between nodes only a picture.
@@ -16,6 +17,7 @@ mod history;
 mod miners;
 mod network;
 mod openapi;
+mod pages;
 pub mod read;
 mod reply;
 mod routes;

@@ -1,4 +1,5 @@
-//! All addresses of the interface, each with what is documented of it: nothing is served that the document leaves out.
+//! All addresses of the interface, each with what is documented of it: nothing is served that the document leaves out,
+//! but for the document itself and the dashboard's pages.
 
 use super::chain::{
     bitcoin_blocks, blocks, export, owner, payments, payments_csv, payouts, pool, share, signals, tip,
@@ -14,6 +15,7 @@ use super::history::{history, history_csv, series};
 use super::miners::{MinersPort, miners};
 use super::network::{NetworkPort, ban, bans, connect, lift, peers};
 use super::openapi::{Answer, Document, Operation, Parameter};
+use super::pages::with_pages;
 use super::read::account::NextValue;
 use super::read::found::FoundBlocks;
 use super::read::signals::Signals;
@@ -149,7 +151,7 @@ pub(super) fn router(shared: Shared) -> Router {
     let text: Arc<str> = document.text().into();
     let document =
         move || async move { ([(CONTENT_TYPE, "application/json")], text.to_string()).into_response() };
-    router
+    with_pages(router)
         .route(super::openapi::PATH, get(document))
         .method_not_allowed_fallback(|| async {
             fault(StatusCode::METHOD_NOT_ALLOWED, "this address is asked in another way")

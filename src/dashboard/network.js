@@ -59,7 +59,7 @@ function showNow(tip, pool, miners) {
   if (miners.data !== null) list.push(["My miners", shown(of(miners, "count"), count), miners.data.serving ? "let in" : "not let in"]);
   if (pool.data !== null) {
     list.push(["The pool", shown(of(pool, "recent", "hashes_per_second"), hashRate), "by the share blocks of the last day"],
-      ["The pool's luck aside", shown(of(pool, "recent", "bitcoin_blocks_per_day"), aDay), "Bitcoin blocks to be expected"],
+      ["The pool's blocks", shown(of(pool, "recent", "bitcoin_blocks_per_day"), aDay), "Bitcoin blocks to be expected"],
       ["Owners", shown(of(pool, "window_owners"), count), "in the reward window"],
       ["Reward window", shown(of(pool, "window_score"), score), "of work"]);
   }
