@@ -8,8 +8,9 @@ use axum::routing::get;
 
 /// Adds the pages and what they are made of. They are no part of the interface's document: programs do not ask for them.
 pub(super) fn with_pages<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    let router =
-        router.route("/", get(|| async { answer(INDEX) })).route("/owners/{address}", get(|| async { answer(OWNER) }));
+    let router = router
+        .route("/", get(|| async { answer(INDEX) }))
+        .route("/owners/{address}", get(|| async { answer(OWNER) }));
     files().fold(router, |router, (path, file)| router.route(&path, get(move || async move { answer(file) })))
 }
 

@@ -15,7 +15,7 @@ const KINDS = new Map([["payout", "for work"], ["bonus", "finder's bonus"], ["wi
   ["share-commitment", "share commitment"]]);
 
 function outputs(answer, index, block) {
-  const columns = [{ title: "Output", number: true }, { title: "For" }, { title: "To" }, { title: "Amount", number: true }];
+  const columns = [{ title: "Output" }, { title: "For" }, { title: "To" }, { title: "Amount", number: true }];
   const rows = block.outputs.map((output, at) => [
     String(at), KINDS.get(output.kind) ?? output.kind,
     output.address ? owner(output.address, `out-${block.hash}-${at}`) : code(output.script),

@@ -116,7 +116,9 @@ mod tests {
     #[test]
     fn texts_never_become_markup() {
         for (name, file) in FILES {
-            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("] {
+            for word in
+                ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("]
+            {
                 assert!(!file.text.contains(word), "{name} has {word}");
             }
         }
@@ -133,7 +135,9 @@ mod tests {
         for path in ["/", "/owners/bc1qxyz"] {
             assert!(is_page(path), "{path}");
         }
-        for path in ["", "/owners", "/owners/", "/owners/a/b", "/v1/tip", "/v1/owners/bc1qxyz", "/dashboard/index.js"] {
+        for path in
+            ["", "/owners", "/owners/", "/owners/a/b", "/v1/tip", "/v1/owners/bc1qxyz", "/dashboard/index.js"]
+        {
             assert!(!is_page(path), "{path}");
         }
     }

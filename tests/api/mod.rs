@@ -1,5 +1,6 @@
 //! The node's interface, over a real connection, on a chain that was mined for the test.
 
+mod dashboard;
 mod history;
 mod network;
 mod node;
@@ -9,7 +10,8 @@ pub(crate) mod raw;
 mod safety;
 mod scrape;
 
-use crate::support::rig::{Rig, Want, Work};
+use crate::support::rig::{Rig, Want, Work, owner, params};
+use commonwork::address::address_of;
 use commonwork::api::export::{EndLine, Line};
 use commonwork::api::form::{FeeForm, OutputKind, PlaceForm, RefusedForm, WorkerForm};
 use commonwork::api::{Client, ClientError, MinersPort, Opened, Ports, serve};
@@ -209,12 +211,12 @@ async fn nobody_answers_after_the_stop() {
     }
 }
 
-/// What is told of one of them.
+/// What is told of one of them. It says what would do harm on a page that takes it for markup.
 fn worker() -> WorkerForm {
     WorkerForm {
-        name: "bc1q.rig".into(),
-        address: Some("bc1q".into()),
-        user_agent: "bitaxe".into(),
+        name: "<b>rig</b><img src=x onerror=\"throw 1\">".into(),
+        address: Some(address_of(&owner(1), params().network)),
+        user_agent: "<img src=/nowhere>bitaxe".into(),
         remote: SocketAddr::from(([192, 0, 2, 1], 4_000)),
         protocol: "stratum".into(),
         port: 3333,

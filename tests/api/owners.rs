@@ -44,7 +44,7 @@ fn find_bitcoin_block(rig: &mut Rig, n: u8) -> Mined {
 }
 
 /// Three owners' work with two Bitcoin blocks in it, the second of which is paid by the work before the first.
-fn pool() -> (Rig, [Mined; 2]) {
+pub(super) fn pool() -> (Rig, [Mined; 2]) {
     let mut rig = Rig::new();
     let work = |rig: &mut Rig| {
         for n in 0..6 {
