@@ -3,6 +3,7 @@
 const whole = new Intl.NumberFormat("en");
 const PREFIXES = ["", "k", "M", "G", "T", "P", "E", "Z", "Y"];
 const SATOSHIS = 100_000_000;
+const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
 /** Three digits that count, with a prefix of the SI. */
 function scaled(value) {
@@ -16,6 +17,13 @@ function scaled(value) {
   const digits = rest >= 99.95 ? 0 : rest >= 9.995 ? 1 : 2;
   const text = rest >= 0.01 ? rest.toFixed(digits) : rest.toPrecision(2);
   return [(value < 0 ? "−" : "") + text, PREFIXES[power]];
+}
+
+/** A number that is too long to be written out, by its power of ten. */
+export function powerOfTen(value) {
+  const [digits, power] = value.toExponential(2).split("e");
+  const raised = [...power.replace("+", "")].map((one) => (one === "-" ? "⁻" : RAISED[Number(one)])).join("");
+  return `${digits} × 10${raised}`;
 }
 
 /** Hashes a second. */
@@ -57,7 +65,8 @@ export function percent(value) {
 /** Work in expected Bitcoin blocks. */
 export function score(value) {
   if (value === 0) return "0 blocks";
-  const text = Math.abs(value) >= 0.001 && Math.abs(value) < 1000 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
+  const isPlain = Math.abs(value) >= 0.001 && Math.abs(value) < 10_000;
+  const text = isPlain ? String(Number(value.toPrecision(4))) : powerOfTen(value);
   return `${text} blocks`;
 }
 

@@ -2,7 +2,7 @@
 
 import { ask, field, maybe } from "./api.js";
 import { facts, make, note, table } from "./dom.js";
-import { aDay, amount, count, hashRate, height, points, score } from "./format.js";
+import { aDay, amount, count, hashRate, height, points, powerOfTen, score } from "./format.js";
 import { Section } from "./section.js";
 import { code, shown, when } from "./shown.js";
 
@@ -39,7 +39,7 @@ function showBitcoin(tip, pool, health) {
   }
   if (pool.data !== null) {
     list.push(["The next block pays", shown(field(pool, "next_block_satoshis"), amount), "subsidy, and fees where a template is there"],
-      ["Work of a block", shown(field(pool, "hashes_per_bitcoin_block"), (value) => `${value.toExponential(3)} hashes`), "on average"]);
+      ["Work of a block", shown(field(pool, "hashes_per_bitcoin_block"), (value) => `${powerOfTen(value)} hashes`), "on average"]);
   }
   const items = (health.data?.items ?? []).filter((item) => /bitcoin|template|clock/.test(item.id));
   const said = items.map((item) => make("p", { class: `item ${item.level}` }, `${item.says}. ${item.cure}`));

@@ -49,11 +49,13 @@ export class Section {
       this.#took(await this.#load());
     } catch (error) {
       this.#failed(error);
+    } finally {
+      // Also after a fault of the page itself: the next answer may be another.
+      this.#asking = false;
+      this.#last = Date.now();
+      this.#timer = setTimeout(() => this.#ask(), this.#again ? LEAST_MS : this.#every);
+      this.#again = false;
     }
-    this.#asking = false;
-    this.#last = Date.now();
-    this.#timer = setTimeout(() => this.#ask(), this.#again ? LEAST_MS : this.#every);
-    this.#again = false;
   }
 
   #took(answers) {
