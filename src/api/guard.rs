@@ -209,7 +209,7 @@ mod tests {
             }
             let with_origin = [&link[..], &[("origin", "http://evil.example")]].concat();
             assert_eq!(status_of(&Method::GET, page, &with_origin), Some(403), "{page}");
-            let elsewhere = [&[("host", "evil.example")], &link[1..]].concat();
+            let elsewhere = [&[("host", "evil.example")][..], &link[1..]].concat();
             assert_eq!(status_of(&Method::GET, page, &elsewhere), Some(403), "{page}");
         }
         for path in ["/v1/tip", "/v1/owners/bc1qxyz", "/dashboard/index.js", "/owners/", "/metrics"] {

@@ -60,7 +60,10 @@ function show(answer) {
   const serving = data.serving ? "let in" : "not let in: this node is not ready, and the list at the top says why";
   const list = [["Miners", shown(field(answer, "count"), count), serving], ...doors(data)];
   if (data.solo) list.push(["Payouts", "solo", "a Bitcoin block pays its finder alone"]);
-  if (data.fee) list.push(["Fee", `${data.fee.per_10_000 / 100} %`, "of the work of others' hardware"]);
+  if (data.fee) {
+    const fee = shown(field(answer, "fee", "per_10_000"), (value) => `${value / 100} %`);
+    list.push(["Fee", fee, "of the work of others' hardware"]);
+  }
   return [facts(list), ...minersTable(answer, "Miners, strongest first", () => true)];
 }
 

@@ -45,7 +45,7 @@ function chartOf(answer, { series, title, kind }, seconds, now) {
   const begun = field(answer, "points", points.length - 1, "time");
   return [
     heading,
-    make("p", { class: "big" }, shown(newest, hashRate), make("small", {}, " in the ", duration(step), " that began ", when(begun))),
+    make("p", { class: "big" }, shown(newest, hashRate), make("small", {}, " in the ", shown(field(answer, "step"), duration), " that began ", when(begun))),
     lines({
       width: roomIn("rates"), from: now - seconds, to: now, step, points: values, kind, format: hashRate,
       name: `${title}: hash rate over the last ${range}`, says: says(values),

@@ -11,6 +11,7 @@ use commonwork::api::form::{EventForm, Text};
 use serde_json::Value;
 use sharechain::share::ShareId;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 
 /// Every section has shown what it asked for.
@@ -50,10 +51,10 @@ struct Answers {
 impl Answers {
     async fn number(&mut self, from: &str) -> Option<f64> {
         let (path, pointer) = from.split_once('#').expect("an address and a pointer");
-        if !self.known.contains_key(path) {
+        if let Entry::Vacant(free) = self.known.entry(path.to_owned()) {
             let answer = ask(self.address, &format!("GET {path}"), &[]).await;
             assert_eq!(status(&answer), Some(200), "{path}: {answer}");
-            self.known.insert(path.to_owned(), serde_json::from_str(body(&answer)).expect("JSON"));
+            free.insert(serde_json::from_str(body(&answer)).expect("JSON"));
         }
         match self.known[path].pointer(pointer) {
             None | Some(Value::Null) => None,
