@@ -54,6 +54,7 @@ const FILES: &[(&str, File)] = &[
     ("parts.css", style(include_str!("parts.css"))),
     ("payouts.js", script(include_str!("payouts.js"))),
     ("rates.js", script(include_str!("rates.js"))),
+    ("pictures.css", style(include_str!("pictures.css"))),
     ("section.js", script(include_str!("section.js"))),
     ("shown.js", script(include_str!("shown.js"))),
     ("style.css", style(include_str!("style.css"))),
