@@ -13,7 +13,7 @@ const MOST_ASIDE = 32;
 const COLUMN = 58;
 const BOX = { width: 44, height: 30, y: 24 };
 const DOTS = { across: 6, most: 24, size: 6, y: 66 };
-const ASIDE = { y: 104, step: 30 };
+const ASIDE = { y: 114, step: 36 };
 
 /** Blocks that events told of, by id; those on the active branch are drawn from the interface's list. */
 const told = new Map();
@@ -32,7 +32,7 @@ function dots(block, x) {
     cy: DOTS.y + Math.floor(index / DOTS.across) * (DOTS.size + 1),
   }));
   const more = block.listed - drawn;
-  if (more > 0) all.push(draw("text", { class: "axis", x: x + BOX.width, y: BOX.y + BOX.height + 8, "text-anchor": "end" }, `+${more}`));
+  if (more > 0) all.push(draw("text", { class: "axis", x: x + BOX.width / 2, y: ASIDE.y - 6, "text-anchor": "middle" }, `+${more}`));
   return all;
 }
 

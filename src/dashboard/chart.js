@@ -50,7 +50,8 @@ export function lines({ width, from, to, step, points, name, says, format, kind 
     draw("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: y(top * part), y2: y(top * part) }),
     draw("text", { class: "axis", x: EDGE.left - 8, y: y(top * part) + 4, "text-anchor": "end" }, format(top * part)),
   ]);
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => {
+  const parts = width < 480 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1];
+  const ticks = parts.map((part) => {
     const anchor = part === 0 ? "start" : part === 1 ? "end" : "middle";
     const time = from + (to - from) * part;
     return draw("text", { class: "axis", x: x(time), y: HEIGHT - 8, "text-anchor": anchor }, timeLabel(time, to - from));
