@@ -105,6 +105,10 @@ async fn every_number_is_the_interfaces_on_a_phone_and_on_a_desk() {
             );
             let wide = browser.value("document.documentElement.scrollWidth").await;
             assert!(wide.as_u64().expect("pixels") <= u64::from(width), "{page} at {width} is {wide} wide");
+            let empty = "[...document.querySelectorAll('svg[role=img]')].filter((one) => \
+                         !one.querySelector('rect, polyline')).length";
+            assert_eq!(browser.value(empty).await, 0, "{page}: pictures of nothing");
+            assert_eq!(browser.value("document.body.textContent.includes('[object')").await, false, "{page}");
             let nameless = "[...document.querySelectorAll('svg[role=img]')].filter((one) => \
                             !one.querySelector('title')?.textContent || !one.querySelector('desc')?.textContent).length";
             assert_eq!(browser.value(nameless).await, 0, "{page}: pictures without a text");
