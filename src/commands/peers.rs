@@ -119,6 +119,8 @@ fn peers_text(form: &PeersForm, now: u64) -> String {
         Column::Left("address"),
         Column::Left("direction"),
         Column::Left("for"),
+        Column::Right("ping"),
+        Column::Right("height"),
         Column::Right("score"),
     ]);
     for peer in &form.peers {
@@ -127,6 +129,8 @@ fn peers_text(form: &PeersForm, now: u64) -> String {
             peer.address.clone(),
             if peer.outbound { "out" } else { "in" }.into(),
             HumanDuration(Duration::from_secs(now.saturating_sub(peer.since))).to_string(),
+            peer.latency_ms.map_or("-".into(), |ms| format!("{ms:.1} ms")),
+            peer.height.map_or("-".into(), |height| height.to_string()),
             peer.score.map_or("-".into(), |score| format!("{score:.1}")),
         ]);
     }
@@ -166,6 +170,8 @@ mod tests {
             address: "/ip4/192.0.2.1/tcp/3338".into(),
             outbound: true,
             since: 100,
+            latency_ms: Some(12.345),
+            height: Some(77),
             score: Some(-1.25),
         };
         let mut form = PeersForm {
@@ -176,7 +182,7 @@ mod tests {
         };
         assert!(peers_text(&form, 160).ends_with("\n\nno peer is connected\n"));
         form.peers.push(peer);
-        let last = "12D3  /ip4/192.0.2.1/tcp/3338  out        60 seconds   -1.2\n";
+        let last = "12D3  /ip4/192.0.2.1/tcp/3338  out        60 seconds  12.3 ms      77   -1.2\n";
         assert!(peers_text(&form, 160).ends_with(last), "{}", peers_text(&form, 160));
         assert_eq!(bans_text(&BansForm { bans: vec![] }, 5), "nobody is banned\n");
         let ban = BanForm { id: "12D3".into(), ip: None, until: 7_200, reason: "lies".into() };

@@ -48,6 +48,10 @@ pub(super) struct Link {
     pub(super) relay: bool,
     /// Since when, in seconds since 1970.
     pub(super) since: u64,
+    /// How long the newest ping took there and back.
+    pub(super) latency: Option<Duration>,
+    /// The height at which it says it stands.
+    pub(super) height: Option<u32>,
     gossip: Allowance,
 }
 
@@ -126,6 +130,8 @@ impl Connected {
             proven: false,
             relay: false,
             since: clock::now(),
+            latency: None,
+            height: None,
             gossip: Allowance::new(),
         });
         link.connections.push(connection);

@@ -8,6 +8,7 @@ use super::wire::{Question, TipAnswer};
 use super::{relay, sync};
 use core::cmp::Reverse;
 use sharechain::codec::Encode;
+use sharechain::units::Height;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -206,6 +207,11 @@ impl Desk {
 
     pub(super) fn refuse(&mut self, question: QuestionToken) {
         self.output(Output::Network(Command::Answer { question, bytes: None }));
+    }
+
+    /// Has it told at which height a peer says it stands.
+    pub(super) fn note(&mut self, peer: Peer, height: Height) {
+        self.output(Output::Network(Command::Note { peer, height: height.0 }));
     }
 
     /// Shares of a version come that this program does not know; said once for each.

@@ -161,6 +161,13 @@ pub enum Command {
         /// The answer.
         bytes: Option<Vec<u8>>,
     },
+    /// Notes where a peer says it stands, for whoever looks at the connections.
+    Note {
+        /// Which.
+        peer: Peer,
+        /// The height of its share chain.
+        height: u32,
+    },
     /// Ends the connections to a peer; it may come back.
     Part {
         /// Which.

@@ -2,6 +2,7 @@
 //! so that the interface needs to know nothing of the network below.
 
 use std::net::IpAddr;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A moment's picture of the network; a new one replaces it about every second.
@@ -32,6 +33,10 @@ pub struct PeerStatus {
     pub outbound: bool,
     /// Since when, in seconds since 1970.
     pub since: u64,
+    /// How long the newest ping took there and back; none before the first.
+    pub latency: Option<Duration>,
+    /// The height of its share chain, as it said last; none before it has.
+    pub height: Option<u32>,
     /// What gossip thinks of it: below 0 is bad. None before the first exchange.
     pub score: Option<f64>,
 }

@@ -8,6 +8,7 @@ use commonwork::api::{Client, ClientError, NetworkPort, NodePort, Opened, Ports,
 use commonwork::metrics::Metrics;
 use commonwork::peers::status::{Admin, BanStatus, Lift, NetworkStatus, PeerStatus, Who};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,8 @@ pub(crate) async fn served_on(rig: Rig) -> Served {
             address: "/ip4/192.0.2.1/tcp/3338".into(),
             outbound: true,
             since: 7,
+            latency: Some(Duration::from_micros(12_345)),
+            height: Some(8),
             score: None,
         }],
         bans: vec![BanStatus { id: "12D3they".into(), ip: None, until: 9, reason: "lies".into() }],
@@ -92,6 +95,7 @@ async fn peers_and_bans_are_told_to_anybody_here() {
     let served = served().await;
     let peers = served.client.peers().await.expect("peers");
     assert_eq!((peers.id.as_str(), peers.known, peers.peers[0].id.as_str()), ("12D3me", 3, "12D3you"));
+    assert_eq!((peers.peers[0].latency_ms, peers.peers[0].height), (Some(12.345), Some(8)));
     let bans = served.client.bans().await.expect("bans");
     assert_eq!((bans.bans[0].id.as_str(), bans.bans[0].until), ("12D3they", 9));
 }

@@ -7,3 +7,4 @@ mod gossip;
 mod limits;
 mod nat;
 mod node;
+mod status;

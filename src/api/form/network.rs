@@ -29,6 +29,12 @@ pub struct PeerForm {
     pub outbound: bool,
     /// Since when, in seconds since 1970.
     pub since: u64,
+    /// Milliseconds that the newest ping took there and back; none before the first.
+    #[serde(default)]
+    pub latency_ms: Option<f64>,
+    /// The height of its share chain, as it said last; it is asked every minute.
+    #[serde(default)]
+    pub height: Option<u32>,
     /// What gossip thinks of it: below 0 is bad.
     pub score: Option<f64>,
 }
@@ -132,6 +138,8 @@ impl From<&PeerStatus> for PeerForm {
             address: peer.address.clone(),
             outbound: peer.outbound,
             since: peer.since,
+            latency_ms: peer.latency.map(|time| time.as_micros() as f64 / 1_000.0),
+            height: peer.height,
             score: peer.score,
         }
     }

@@ -117,6 +117,8 @@ mod tests {
             address: String::new(),
             outbound,
             since: 0,
+            latency_ms: None,
+            height: None,
             score: None,
         };
         let peers = vec![peer(true), peer(false), peer(true)];

@@ -13,7 +13,7 @@ use libp2p::core::ConnectedPoint;
 use libp2p::gossipsub::{self, MessageAcceptance};
 use libp2p::request_response::{self, Message, OutboundFailure};
 use libp2p::swarm::{ConnectionId, DialError, ListenError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, identify, kad, mdns, noise};
+use libp2p::{Multiaddr, PeerId, identify, kad, mdns, noise, ping};
 use std::error::Error;
 use std::net::IpAddr;
 use tokio::time::Instant;
@@ -71,6 +71,12 @@ impl Runner {
             }
             NodeEvent::Ask(event) => self.on_ask(event),
             NodeEvent::Exchange(event) => self.on_exchange(event),
+            NodeEvent::Ping(ping::Event { peer, result: Ok(time), .. }) => {
+                if let Some(link) = self.connected.get_mut(&peer) {
+                    link.latency = Some(time);
+                    self.changed = true;
+                }
+            }
             NodeEvent::Kad(kad::Event::RoutingUpdated { peer, addresses, .. }) => {
                 for address in addresses.iter() {
                     self.hear(peer, address.clone(), Some(peer));
@@ -85,7 +91,7 @@ impl Runner {
             | NodeEvent::Gossip(_)
             | NodeEvent::Kad(_)
             | NodeEvent::Mdns(_)
-            | NodeEvent::Ping(_)
+            | NodeEvent::Ping(ping::Event { result: Err(_), .. })
             | NodeEvent::Reach(_)
             | NodeEvent::ReachForOthers(_)
             | NodeEvent::Relay(_)

@@ -283,6 +283,13 @@ impl Runner {
                     let _ = self.swarm.behaviour_mut().ask.send_response(channel, bytes);
                 }
             }
+            Command::Note { peer, height } => {
+                let peer = self.connected.by_number(peer);
+                if let Some(link) = peer.and_then(|peer| self.connected.get_mut(&peer)) {
+                    link.height = Some(height);
+                    self.changed = true;
+                }
+            }
             Command::Part { peer } => {
                 if let Some(peer) = self.connected.by_number(peer) {
                     let _ = self.swarm.disconnect_peer_id(peer);
@@ -411,6 +418,8 @@ impl Runner {
                 address: link.connections.first().map(|c| c.address.to_string()).unwrap_or_default(),
                 outbound: link.connections.first().is_some_and(|c| c.outbound),
                 since: link.since,
+                latency: link.latency,
+                height: link.height,
                 score: node.gossip.peer_score(peer),
             })
             .collect();

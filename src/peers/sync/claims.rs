@@ -74,6 +74,7 @@ impl Sync {
             Ok(Ok(claim)) => {
                 if let Some(remote) = desk.peers.get_mut(&peer) {
                     remote.claim = Some(claim);
+                    desk.note(peer, claim.height);
                 }
                 self.go_on(desk);
             }

@@ -73,6 +73,8 @@ struct Net {
     published: Vec<(u64, Topic, Vec<u8>)>,
     asked: Vec<(u64, u64, Question)>,
     bans: Vec<(u64, u64)>,
+    /// The height at which each says that each other stands.
+    noted: BTreeMap<(u64, u64), u32>,
 }
 
 const DELAY: Duration = Duration::from_millis(50);
@@ -94,6 +96,7 @@ impl Net {
             published: Vec::new(),
             asked: Vec::new(),
             bans: Vec::new(),
+            noted: BTreeMap::new(),
         }
     }
 
@@ -327,6 +330,9 @@ impl Net {
                 let (by, asker, request) =
                     self.questions.remove(&question).expect("one answer for each question");
                 self.answered(by, asker, request, bytes.ok_or(NoAnswer::Refused));
+            }
+            Command::Note { peer, height } => {
+                self.noted.insert((from, peer.0), height);
             }
             Command::Part { peer } | Command::Ban { peer, .. } => {
                 self.bans.push((from, peer.0));

@@ -321,6 +321,7 @@ impl World {
                 self.queue.push_after(delay, WorldEvent::Relayed(event));
             }
             Command::Part { peer } | Command::Ban { peer, .. } => self.disconnect(node, node_of(peer)),
+            Command::Note { .. } => {}
         }
     }
 
