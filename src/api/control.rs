@@ -1,8 +1,8 @@
 //! The part of the interface that is about the node itself: how it does, its end, and who may change things.
 
 use super::events::Events;
-use super::form::StoppingForm;
-use super::health::{ChainFacts, Facts, health};
+use super::form::{BitcoindForm, BitcoindsForm, StoppingForm, TemplateForm};
+use super::health::{BitcoindFacts, ChainFacts, Facts, health};
 use super::read::account::NextValue;
 use super::reply::{fault, form};
 use super::routes::Shared;
@@ -53,10 +53,28 @@ pub(super) fn token_wanted() -> Response {
 }
 
 pub(super) async fn health_of(shared: Shared) -> Response {
-    let Some(node) = &shared.ports.node else {
-        return fault(StatusCode::NOT_FOUND, "nothing is known of the node here");
-    };
+    let Some(node) = &shared.ports.node else { return nothing_known() };
     form(health(&gather(&shared, node).await))
+}
+
+/// What the bitcoinds say, whether or not something is wrong.
+pub(super) async fn bitcoinds(shared: Shared) -> Response {
+    let Some(node) = &shared.ports.node else { return nothing_known() };
+    let facts = (node.facts)();
+    let bitcoinds = facts.bitcoinds.into_iter().map(|BitcoindFacts { name, template_height, error }| {
+        BitcoindForm { name, template_height, error }
+    });
+    form(BitcoindsForm {
+        bitcoinds: bitcoinds.collect(),
+        template: (node.next_value)()
+            .map(|next| TemplateForm { bitcoin_height: next.height.0, satoshis: next.satoshis }),
+        silent_seconds: facts.silent_seconds,
+        clock_ahead_seconds: facts.clock_ahead_seconds,
+    })
+}
+
+fn nothing_known() -> Response {
+    fault(StatusCode::NOT_FOUND, "nothing is known of the node here")
 }
 
 /// All that is known of the node, the chain's part included.

@@ -22,7 +22,7 @@ use sharechain::payout::{self, Payouts, Selection};
 use sharechain::share::{Share, ShareHeader, ShareId};
 use sharechain::units::{BitcoinHeight, Height, Score};
 
-/// Most blocks in one answer.
+/// Most blocks in one answer, and as many of other branches.
 pub const MAX_BLOCKS: u32 = 1_000;
 /// Most owners of the reward window in one answer.
 pub const MAX_OWNERS: usize = 10_000;
@@ -50,7 +50,8 @@ pub async fn tip(source: &dyn ChainSource) -> Result<TipForm, ReadError> {
     .await
 }
 
-/// Blocks of the active branch, lowest first: at most `count` (and [`MAX_BLOCKS`]) from the height `from` up, or the newest.
+/// Blocks of the active branch, lowest first: at most `count` (and [`MAX_BLOCKS`]) from the height `from` up, or the newest;
+/// and beside them those of other branches.
 pub async fn blocks(
     source: &dyn ChainSource,
     from: Option<u32>,
@@ -62,8 +63,10 @@ pub async fn blocks(
         let top = chain.height().0;
         let first = from.unwrap_or((top + 1).saturating_sub(count)).max(1);
         let heights = first..=top.min(first.saturating_add(count).saturating_sub(1));
-        let found = heights.filter_map(|height| chain.block_at(Height(height)));
-        Ok(BlocksForm { blocks: found.map(|block| block_line(block, network)).collect() })
+        let line = |block: &BlockSummary| block_line(block, network);
+        let active = heights.clone().filter_map(|height| chain.block_at(Height(height)));
+        let others = heights.flat_map(|height| chain.beside(Height(height))).take(MAX_BLOCKS as usize);
+        Ok(BlocksForm { blocks: active.map(line).collect(), other_branches: others.map(line).collect() })
     })
     .await
 }

@@ -4,11 +4,12 @@
 use super::chain::{
     bitcoin_blocks, blocks, export, owner, payments, payments_csv, payouts, pool, share, signals, tip,
 };
-use super::control::{NodePort, health_of, stop};
+use super::control::{NodePort, bitcoinds, health_of, stop};
 use super::form::{
-    AccountForm, BanRequestForm, BannedForm, BansForm, BlocksForm, ConnectForm, ConnectingForm, EventForm,
-    FoundForm, HealthForm, HistoryForm, LiftForm, LiftedForm, MinersForm, PaymentsForm, PayoutsForm,
-    PeersForm, PoolForm, SeriesListForm, ShownForm, SignalsForm, StoppingForm, TipForm,
+    AccountForm, BanRequestForm, BannedForm, BansForm, BitcoindsForm, BlocksForm, ConnectForm,
+    ConnectingForm, EventForm, FoundForm, HealthForm, HistoryForm, LiftForm, LiftedForm, MinersForm,
+    PaymentsForm, PayoutsForm, PeersForm, PoolForm, SeriesListForm, ShownForm, SignalsForm, StoppingForm,
+    TipForm,
 };
 use super::guard::guard;
 use super::history::{history, history_csv, series};
@@ -167,9 +168,13 @@ fn of_chain(routes: Routes) -> Routes {
     routes
         .get(Operation::new("/v1/tip", "Where the chain stands", Answer::of::<TipForm>()), tip)
         .get(
-            Operation::new("/v1/blocks", "Share blocks of the active branch", Answer::of::<BlocksForm>())
-                .with(Parameter::number("from", "the lowest height; the newest blocks where it is left out"))
-                .with(COUNT),
+            Operation::new(
+                "/v1/blocks",
+                "Share blocks, those of other branches apart",
+                Answer::of::<BlocksForm>(),
+            )
+            .with(Parameter::number("from", "the lowest height; the newest blocks where it is left out"))
+            .with(COUNT),
             blocks,
         )
         .get(
@@ -269,6 +274,10 @@ fn of_history(routes: Routes) -> Routes {
 fn of_node(routes: Routes) -> Routes {
     routes
         .get(Operation::new("/v1/health", "What should be looked at", Answer::of::<HealthForm>()), health_of)
+        .get(
+            Operation::new("/v1/bitcoinds", "What Bitcoin's side says", Answer::of::<BitcoindsForm>()),
+            bitcoinds,
+        )
         .get(
             Operation::new("/v1/miners", "Miners, and where they connect", Answer::of::<MinersForm>()),
             miners,

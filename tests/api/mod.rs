@@ -87,6 +87,22 @@ async fn tip_and_blocks_are_told() {
 }
 
 #[tokio::test]
+async fn blocks_of_other_branches_are_told_beside_the_active_one() {
+    let mut rig = Rig::new();
+    rig.block(1);
+    let (aside, id) = rig.fork().extend(2);
+    let active = [rig.block(3), rig.block(1)];
+    rig.take(&aside).expect("a valid block");
+    let (client, _stop) = serve_rig(rig).await;
+    let told = client.blocks(None, 2).await.expect("blocks");
+    assert_eq!(told.blocks.iter().map(|block| block.id.0).collect::<Vec<_>>(), active);
+    let others: Vec<_> = told.other_branches.iter().map(|block| (block.height, block.id.0)).collect();
+    assert_eq!(others, [(2, id)]);
+    assert_eq!(told.other_branches[0].parent, told.blocks[0].parent);
+    assert!(client.blocks(None, 1).await.expect("blocks").other_branches.is_empty(), "below what was asked for");
+}
+
+#[tokio::test]
 async fn a_share_is_shown_where_it_stands() {
     let Served { client, blocks, listed, unlisted, .. } = served().await;
     let block = client.show(blocks[1]).await.expect("a block");

@@ -4,9 +4,11 @@ use crate::support::rig::Rig;
 use commonwork::api::events::Events;
 use commonwork::api::form::BanRequestForm;
 use commonwork::api::health::Facts;
+use commonwork::api::read::account::NextValue;
 use commonwork::api::{Client, ClientError, NetworkPort, NodePort, Opened, Ports, Token, serve};
 use commonwork::metrics::Metrics;
 use commonwork::peers::status::{Admin, BanStatus, Lift, NetworkStatus, PeerStatus, Who};
+use sharechain::units::BitcoinHeight;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -60,7 +62,7 @@ pub(crate) async fn served_on(rig: Rig) -> Served {
     let for_node = facts.clone();
     let node = NodePort {
         facts: Arc::new(move || for_node.lock().expect("no test panics with it").clone()),
-        next_value: Arc::new(|| None),
+        next_value: Arc::new(|| Some(NextValue { height: BitcoinHeight(777), satoshis: 5_000_012_345 })),
         events: events.clone(),
         metrics: metrics.clone(),
         stop: stop.clone(),

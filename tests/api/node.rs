@@ -3,7 +3,7 @@
 use super::network::{served, served_on};
 use super::raw::{ask, body, status};
 use crate::support::rig::Rig;
-use commonwork::api::form::{EventForm, Level};
+use commonwork::api::form::{BitcoindForm, BitcoindsForm, EventForm, Level, TemplateForm};
 use commonwork::api::health::{BitcoindFacts, Facts};
 use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -38,6 +38,13 @@ async fn health_is_told_in_words() {
     ];
     assert_eq!(told, wanted);
     assert_eq!(health.items[1].says, "it is away");
+
+    let answer = ask(client.address(), "GET /v1/bitcoinds", &[]).await;
+    let told: BitcoindsForm = serde_json::from_str(body(&answer)).expect("Bitcoin's side");
+    let one = BitcoindForm { name: "one".into(), template_height: None, error: Some("it is away".into()) };
+    assert_eq!(told.bitcoinds, [one]);
+    assert_eq!(told.template, Some(TemplateForm { bitcoin_height: 777, satoshis: 5_000_012_345 }));
+    assert_eq!((told.silent_seconds, told.clock_ahead_seconds), (None, None));
 }
 
 /// A listener to events.

@@ -167,6 +167,12 @@ impl ShareChain {
         self.tree.active_at(height).and_then(|place| self.tree.get(place))
     }
 
+    /// The blocks at a height that are on other branches, those that came first in front.
+    pub fn beside(&self, height: Height) -> impl Iterator<Item = &BlockSummary> {
+        let places = self.tree.all_at(height).filter(|place| !self.tree.is_active(*place));
+        places.filter_map(|place| self.tree.get(place))
+    }
+
     /// Whether a block is on the active branch.
     pub fn is_active(&self, id: &ShareId) -> bool {
         self.tree.find(id).is_some_and(|place| self.tree.is_active(place))

@@ -132,6 +132,11 @@ impl BlockTree {
         }
     }
 
+    /// All blocks at a height, of whatever branch.
+    pub(super) fn all_at(&self, height: Height) -> impl Iterator<Item = Place> {
+        self.by_height.get(&height).into_iter().flatten().map(|slot| Place::At(*slot))
+    }
+
     /// The ancestor of `place` (or itself) at `height`, unless that is above it or pruned.
     pub(super) fn ancestor(&self, place: Place, height: Height) -> Option<Place> {
         // All blocks descend from the chain id, whatever lies between.

@@ -21,7 +21,7 @@ pub use account::{
 };
 pub use event::EventForm;
 pub use found::{FoundBlockForm, FoundForm};
-pub use health::{HealthForm, HealthItem, Level};
+pub use health::{BitcoindForm, BitcoindsForm, HealthForm, HealthItem, Level, TemplateForm};
 pub use hex::{AnyBytes, Bits, Bytes, Text};
 pub use history::{BestForm, HistoryForm, PointForm, SeriesForm, SeriesListForm};
 pub use miners::{FeeForm, MinersForm, RefusedForm, WorkerForm};

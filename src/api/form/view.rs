@@ -88,6 +88,9 @@ pub struct BlockLine {
 pub struct BlocksForm {
     /// Lowest first.
     pub blocks: Vec<BlockLine>,
+    /// Blocks of other branches at the same heights that are still in memory, lowest first; at most 1,000.
+    #[serde(default)]
+    pub other_branches: Vec<BlockLine>,
 }
 
 /// An owner, as people and as programs name one.
