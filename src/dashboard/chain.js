@@ -1,45 +1,38 @@
-// The share chain as it grows: share blocks in a row, below each the shares that it lists, and blocks beside the row.
+// The share chain as it grows: share blocks in a row, below each the shares that it lists, and other branches below the row.
 
-import { ask, field } from "./api.js";
+import { ask, field, maybe } from "./api.js";
 import { picture, roomIn } from "./chart.js";
 import { button, draw, folded, make, note, replace, table } from "./dom.js";
-import { height, score, short } from "./format.js";
+import { count, height, score } from "./format.js";
 import { Section } from "./section.js";
-import { code, owner, shown, when } from "./shown.js";
+import { code, drawn, owner, shown, when } from "./shown.js";
 
 const MOST = 30;
-/** Blocks of other branches that are remembered: the interface tells of them only as they come. */
+/** Blocks of other branches that are drawn; the list below has all. */
 const MOST_ASIDE = 32;
 const COLUMN = 58;
 const BOX = { width: 44, height: 30, y: 24 };
 const DOTS = { across: 6, most: 24, size: 6, y: 66 };
-const ASIDE = { y: 114, step: 36 };
+const ASIDE = { y: 122, step: 36 };
 
-/** Blocks that events told of, by id; those on the active branch are drawn from the interface's list. */
-const told = new Map();
+/** What is in the middle of a column that begins here. */
+const middle = (x) => ({ x: x + BOX.width / 2, "text-anchor": "middle" });
 
-/** Remembers a block of a `share-block` event. */
-export function remember(event) {
-  told.set(event.id, event);
-  if (told.size > MOST_ASIDE + MOST) told.delete(told.keys().next().value);
-}
-
-function dots(block, x) {
-  const drawn = Math.min(block.listed, DOTS.most);
-  const all = Array.from({ length: drawn }, (_, index) => draw("circle", {
+/** The shares that a block lists: a dot each, as far as there is room, and how many. */
+function dots(block, of, x) {
+  const all = Array.from({ length: Math.min(block.listed, DOTS.most) }, (_, index) => draw("circle", {
     class: "listed", r: DOTS.size / 2 - 0.5,
     cx: x + 5 + (index % DOTS.across) * (DOTS.size + 1),
     cy: DOTS.y + Math.floor(index / DOTS.across) * (DOTS.size + 1),
   }));
-  const more = block.listed - drawn;
-  if (more > 0) all.push(draw("text", { class: "axis", x: x + BOX.width / 2, y: ASIDE.y - 6, "text-anchor": "middle" }, `+${more}`));
-  return all;
+  const lines = Math.ceil(all.length / DOTS.across);
+  return [...all, drawn(of("listed"), count, { y: DOTS.y + lines * (DOTS.size + 1) + 9, ...middle(x) })];
 }
 
 function box(block, x, y, kind) {
   return [
     draw("rect", { class: `box ${kind}`, x, y, width: BOX.width, height: BOX.height, rx: 5 }),
-    draw("text", { class: "inbox", x: x + BOX.width / 2, y: y + 19, "text-anchor": "middle" }, block.id.slice(-4)),
+    draw("text", { class: "inbox", y: y + 19, ...middle(x) }, block.id.slice(-4)),
   ];
 }
 
@@ -47,15 +40,8 @@ function link(from, to) {
   return draw("line", { class: "link", x1: from.x + BOX.width, y1: from.y + BOX.height / 2, x2: to.x, y2: to.y + BOX.height / 2 });
 }
 
-/** Blocks that were told of and are not in the list, at the heights that are drawn. */
-function aside(blocks) {
-  const active = new Set(blocks.map((block) => block.id));
-  const heights = new Set(blocks.map((block) => block.height));
-  return [...told.values()].filter((block) => !active.has(block.id) && heights.has(block.height)).slice(-MOST_ASIDE);
-}
-
-function drawing(blocks, others) {
-  const width = roomIn("chain");
+/** Where each block is drawn, by id, and how many rows the other branches take. */
+function layout(blocks, others) {
   const places = new Map(blocks.map((block, index) => [block.id, { x: 8 + index * COLUMN, y: BOX.y }]));
   const rows = new Map();
   for (const block of others) {
@@ -63,20 +49,28 @@ function drawing(blocks, others) {
     rows.set(block.height, row + 1);
     places.set(block.id, { x: 8 + (block.height - blocks[0].height) * COLUMN, y: ASIDE.y + row * ASIDE.step });
   }
-  const all = [...blocks, ...others];
-  const links = all.filter((block) => places.has(block.parent)).map((block) => link(places.get(block.parent), places.get(block.id)));
-  const row = blocks.map((block) => {
+  return { places, rows: Math.max(0, ...rows.values()) };
+}
+
+function drawing(answer, owners) {
+  const { blocks: known, other_branches: aside } = answer.data;
+  const width = roomIn("chain");
+  const first = Math.max(0, known.length - Math.max(2, Math.floor((width - 8) / COLUMN)));
+  const blocks = known.slice(first);
+  const others = aside.filter((block) => block.height >= blocks[0].height).slice(-MOST_ASIDE);
+  const { places, rows } = layout(blocks, others);
+  const links = [...blocks, ...others].filter((block) => places.has(block.parent))
+    .map((block) => link(places.get(block.parent), places.get(block.id)));
+  const row = blocks.map((block, index) => {
     const { x, y } = places.get(block.id);
-    const kind = told.get(block.id)?.own ? "own" : "pool";
-    const above = draw("text", { class: "axis", x: x + BOX.width / 2, y: y - 8, "text-anchor": "middle" }, String(block.height));
-    return [above, box(block, x, y, kind), dots(block, x)].flat();
+    const of = (name) => field(answer, "blocks", first + index, name);
+    const kind = owners.has(block.owner.address) ? "own" : "pool";
+    return [drawn(of("height"), height, { y: y - 8, ...middle(x) }), box(block, x, y, kind), dots(block, of, x)];
   });
   const besides = others.map((block) => box(block, places.get(block.id).x, places.get(block.id).y, "aside"));
-  const newest = blocks.at(-1);
-  const says = `Heights ${blocks[0].height} to ${newest.height}, each block with the shares that it lists as dots. `
+  const says = `Heights ${blocks[0].height} to ${blocks.at(-1).height}, each block with the shares that it lists as dots. `
     + `${others.length} blocks of other branches. The table below has the same.`;
-  const tall = ASIDE.y + Math.max(0, ...rows.values()) * ASIDE.step;
-  return picture(width, tall, `The newest ${blocks.length} share blocks`, says, links, row.flat(), besides.flat());
+  return picture(width, ASIDE.y + rows * ASIDE.step, `The newest ${blocks.length} share blocks`, says, links, row, besides);
 }
 
 async function showListed(block) {
@@ -96,39 +90,34 @@ async function showListed(block) {
   }
 }
 
-function blocksTable(answer) {
+function blocksTable(answer, part, caption) {
   const columns = [{ title: "Height", number: true }, { title: "Block" }, { title: "Made" }, { title: "By" },
     { title: "Shares listed", number: true }, { title: "Credits", number: true }, { title: "" }];
-  const rows = answer.data.blocks.map((block, index) => {
-    const of = (name) => field(answer, "blocks", index, name);
+  const rows = answer.data[part].map((block, index) => {
+    const of = (name) => field(answer, part, index, name);
     const look = button(`listed-${block.id}`, "Shares", () => showListed(block), `Shares that block ${block.height} lists`);
     return [shown(of("height"), height), code(block.id), when(of("time")), owner(block.owner.address, `by-${block.id}`),
-      shown(of("listed"), height), shown(of("score"), score), look];
+      shown(of("listed"), count), shown(of("score"), score), look];
   });
-  return table("The newest share blocks of the active branch", columns, rows.reverse());
+  return table(caption, columns, rows.reverse());
 }
 
-function asideList(others) {
-  const items = others.map((block) => make("li", {}, `Height ${block.height}: ${short(block.id)} on ${short(block.parent)}`));
-  return folded("aside", "Blocks of other branches, since this page was opened", make("ul", {}, items));
+function show(answer, miners) {
+  const { blocks, other_branches: others } = answer.data;
+  if (blocks.length === 0) return [note("The chain has not begun: there is no share block yet.")];
+  const owners = new Set((miners.data?.workers ?? []).map((worker) => worker.address));
+  return [
+    drawing(answer, owners),
+    make("p", { class: "legend" }, "A box is a share block with the end of its id; below it the shares that it lists, each a dot "
+      + "as far as there is room, and how many they are. Filled: its owner has a miner here. Dashed: on another branch."),
+    folded("blocks", "As a table", blocksTable(answer, "blocks", "The newest share blocks of the active branch")),
+    others.length > 0
+      ? folded("aside", "Blocks of other branches", blocksTable(answer, "other_branches", "Blocks of other branches at these heights"))
+      : make("p", { class: "legend" }, "At these heights no block of another branch is known."),
+  ];
 }
 
 /** The section. */
 export function chain() {
-  const load = async () => [await ask(`/v1/blocks?count=${MOST}`), [...told.keys()]];
-  const show = (answer) => {
-    const { blocks } = answer.data;
-    if (blocks.length === 0) return [note("The chain has not begun: there is no share block yet.")];
-    const room = Math.max(2, Math.floor((roomIn("chain") - 8) / COLUMN));
-    const drawn = blocks.slice(-room);
-    const others = aside(drawn);
-    return [
-      drawing(drawn, others),
-      make("p", { class: "legend" }, "A box is a share block with the end of its id, a dot a share that it lists. "
-        + "Blocks of this node are filled; dashed ones are on other branches."),
-      folded("blocks", "As a table", blocksTable(answer)),
-      others.length > 0 ? asideList(others) : make("p", { class: "legend" }, "No other branches seen since this page was opened."),
-    ];
-  };
-  return new Section("chain", 15, load, show);
+  return new Section("chain", 15, async () => [await ask(`/v1/blocks?count=${MOST}`), await maybe("/v1/miners")], show);
 }

@@ -2,6 +2,7 @@
 
 import { draw } from "./dom.js";
 import { moment } from "./format.js";
+import { drawn } from "./shown.js";
 
 const HEIGHT = 190;
 const EDGE = { left: 78, right: 12, top: 12, bottom: 26 };
@@ -57,32 +58,32 @@ export function lines({ width, from, to, step, points, name, says, format, kind 
     return draw("text", { class: "axis", x: x(time), y: HEIGHT - 8, "text-anchor": anchor }, timeLabel(time, to - from));
   });
   const place = (point) => `${x(point.time).toFixed(1)},${y(point.value).toFixed(1)}`;
-  const drawn = stretches(points.filter((point) => point.time >= from), step).map((stretch) => {
+  const stretched = stretches(points.filter((point) => point.time >= from), step).map((stretch) => {
     // A point stands for a step of time, so that a lone one is a short line.
     const whole = [...stretch, { ...stretch.at(-1), time: Math.min(to, stretch.at(-1).time + step) }];
     const path = whole.map(place).join(" ");
     const area = `${x(whole[0].time).toFixed(1)},${y(0)} ${path} ${x(whole.at(-1).time).toFixed(1)},${y(0)}`;
     return [draw("polygon", { class: `area ${kind}`, points: area }), draw("polyline", { class: `line ${kind}`, points: path })];
   });
-  return picture(width, HEIGHT, name, says, grid.flat(), ticks, drawn.flat());
+  return picture(width, HEIGHT, name, says, grid, ticks, stretched);
 }
 
-/** Bars one below the other. `list` is of `{ name, value, text, kind }`. */
-export function bars({ width, list, name, says }) {
+/** Bars one below the other. `list` is of `{ name, field, kind }`. */
+export function bars({ width, list, format, name, says }) {
   const left = 96;
   const right = 150;
   const room = Math.max(20, width - left - right);
-  const most = Math.max(1, ...list.map((one) => one.value));
-  const drawn = list.map((one, index) => {
+  const most = Math.max(1, ...list.map((one) => one.field.value));
+  const all = list.map((one, index) => {
     const y = index * (BAR + 8) + 4;
-    const long = Math.max(1, (one.value / most) * room);
+    const long = Math.max(1, (one.field.value / most) * room);
     return [
       draw("text", { class: "axis", x: 0, y: y + BAR - 7 }, one.name),
       draw("rect", { class: `bar ${one.kind}`, x: left, y, width: long.toFixed(1), height: BAR, rx: 3 }),
-      draw("text", { class: "axis strong", x: left + long + 8, y: y + BAR - 7 }, one.text),
+      drawn(one.field, format, { class: "axis strong", x: left + long + 8, y: y + BAR - 7 }),
     ];
   });
-  return picture(width, list.length * (BAR + 8) + 8, name, says, drawn.flat());
+  return picture(width, list.length * (BAR + 8) + 8, name, says, all);
 }
 
 /** The width that a picture in this section may have. */

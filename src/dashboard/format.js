@@ -93,6 +93,16 @@ export function duration(seconds) {
   return rest > 0 ? `${text} ${rest} ${next[1]}` : text;
 }
 
+/** Milliseconds. */
+export function milliseconds(value) {
+  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
+}
+
+/** How far a clock is ahead of another, in seconds; negative where it is behind. */
+export function ahead(seconds) {
+  return seconds === 0 ? "level" : `${duration(Math.abs(seconds))} ${seconds > 0 ? "ahead" : "behind"}`;
+}
+
 /** How long ago a moment was. */
 export function ago(moment, now = Date.now() / 1000) {
   return now - moment < 1 ? "just now" : `${duration(now - moment)} ago`;

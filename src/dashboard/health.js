@@ -30,6 +30,7 @@ const WORDS = {
   "bitcoin-block-answered": (e) =>
     `${e.bitcoind} ${e.accepted ? "has" : "does not take"} Bitcoin block ${e.bitcoin_height}${e.note ? `: ${e.note}` : ""}`,
   "alarm": (e) => `Alarm: ${e.says}. ${e.cure}`,
+  "away": () => "This page did not listen for a while: what happened meanwhile is not in this list",
   "missed": (e) => `${e.events} events were missed by this page`,
 };
 

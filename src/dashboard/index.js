@@ -1,6 +1,6 @@
 // The page of the whole node: its sections, and what each event makes them ask anew.
 
-import { chain, remember } from "./chain.js";
+import { chain } from "./chain.js";
 import { listen } from "./events.js";
 import { found } from "./found.js";
 import { health, log } from "./health.js";
@@ -32,16 +32,10 @@ const AFTER = {
 
 const write = log();
 const told = (event) => {
-  if (event.is === "share-block") remember(event);
   write(event);
   for (const section of AFTER[event.is] ?? []) section.soon();
 };
-let isFirst = true;
-listen(told, () => {
-  // Whatever happened while nobody listened is in the answers.
-  if (!isFirst) Object.values(sections).forEach((section) => section.soon());
-  isFirst = false;
-});
+listen(told, () => Object.values(sections).forEach((section) => section.soon()));
 
 let settling;
 let width = window.innerWidth;

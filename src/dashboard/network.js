@@ -2,12 +2,12 @@
 
 import { ask, field, maybe } from "./api.js";
 import { facts, make, note, table } from "./dom.js";
-import { aDay, amount, count, hashRate, height, points, powerOfTen, score } from "./format.js";
+import { aDay, ahead, amount, count, duration, hashRate, height, milliseconds, points, powerOfTen, score } from "./format.js";
 import { Section } from "./section.js";
 import { code, shown, when } from "./shown.js";
 
 const PEERS = [{ title: "Node" }, { title: "Address" }, { title: "Direction" }, { title: "Connected" },
-  { title: "Gossip's score", number: true }];
+  { title: "Latency", number: true }, { title: "Chain's height", number: true }, { title: "Gossip's score", number: true }];
 
 function showPeers(answer) {
   const { data } = answer;
@@ -20,7 +20,7 @@ function showPeers(answer) {
   const rows = data.peers.map((peer, index) => {
     const of = (name) => field(answer, "peers", index, name);
     return [code(peer.id), make("code", { class: "long" }, peer.address), peer.outbound ? "dialed" : "came in",
-      when(of("since")), shown(of("score"), points)];
+      when(of("since")), shown(of("latency_ms"), milliseconds), shown(of("height"), height), shown(of("score"), points)];
   });
   return [list, table("Connected nodes, oldest first", PEERS, rows)];
 }
@@ -30,26 +30,39 @@ export function peers() {
   return new Section("peers", 15, async () => [await ask("/v1/peers")], showPeers);
 }
 
-function showBitcoin(tip, pool, health) {
+const BITCOINDS = [{ title: "bitcoind" }, { title: "Says" }, { title: "Its template is for", number: true }];
+
+function bitcoindsTable(side) {
+  const rows = side.data.bitcoinds.map((bitcoind, index) => {
+    const gives = bitcoind.template_height === null ? "has not answered yet" : "gives templates";
+    return [bitcoind.name, bitcoind.error ?? gives, shown(field(side, "bitcoinds", index, "template_height"), height)];
+  });
+  return rows.length > 0 ? table("The configured bitcoinds", BITCOINDS, rows) : note("No bitcoind is configured.");
+}
+
+function showBitcoin(tip, pool, side) {
   const list = [];
   if (tip.data !== null) {
     list.push(["Network", tip.data.network],
-      ["Height", shown(field(tip, "bitcoin", "height"), height)],
+      ["Height", shown(field(tip, "bitcoin", "height"), height), "of the share chain's headers"],
       ["Newest block", code(tip.data.bitcoin.hash)]);
   }
-  if (pool.data !== null) {
-    list.push(["The next block pays", shown(field(pool, "next_block_satoshis"), amount), "subsidy, and fees where a template is there"],
-      ["Work of a block", shown(field(pool, "hashes_per_bitcoin_block"), (value) => `${powerOfTen(value)} hashes`), "on average"]);
+  if (side.data !== null) {
+    const of = (...steps) => field(side, ...steps);
+    list.push(["Mined on now", shown(of("template", "bitcoin_height"), height), "height of the newest template"],
+      ["It pays", shown(of("template", "satoshis"), amount), "subsidy and fees"]);
+    if (side.data.silent_seconds !== null) list.push(["Silent for", shown(of("silent_seconds"), duration), "no bitcoind gives anything to mine on"]);
+    list.push(["This machine's clock", shown(of("clock_ahead_seconds"), ahead), "beside the Bitcoin node's"]);
   }
-  const items = (health.data?.items ?? []).filter((item) => /bitcoin|template|clock/.test(item.id));
-  const said = items.map((item) => make("p", { class: `item ${item.level}` }, `${item.says}. ${item.cure}`));
-  const fine = health.data === null ? note(`Nothing is known of bitcoind: ${health.why}.`) : note("Nothing is wrong on Bitcoin's side.");
-  return [facts(list), ...(said.length > 0 ? said : [fine])];
+  if (pool.data !== null) {
+    list.push(["Work of a block", shown(field(pool, "hashes_per_bitcoin_block"), (value) => `${powerOfTen(value)} hashes`), "on average"]);
+  }
+  return [facts(list), side.data === null ? note(`Nothing is known of bitcoind: ${side.why}.`) : bitcoindsTable(side)];
 }
 
 /** The section of Bitcoin's side. */
 export function bitcoin() {
-  const load = async () => [await maybe("/v1/tip"), await maybe("/v1/pool"), await maybe("/v1/health")];
+  const load = async () => [await maybe("/v1/tip"), await maybe("/v1/pool"), await maybe("/v1/bitcoinds")];
   return new Section("bitcoin", 15, load, showBitcoin);
 }
 

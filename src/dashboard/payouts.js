@@ -11,14 +11,13 @@ import { owner, shown } from "./shown.js";
 const MOST = 4;
 
 /** Expected a day and its fair value, one below the other. */
-export function comparison(id, { data }) {
-  const { satoshis_per_day: expected, fair_satoshis_per_day: fair } = data.expected;
-  const list = [
-    { name: "Expected", value: expected, text: `${amount(expected)}/day`, kind: "pool" },
-    { name: "Fair value", value: fair, text: `${amount(fair)}/day`, kind: "own" },
-  ];
-  const says = `Expected ${amount(expected)} a day; its own work of the last day is worth ${amount(fair)} a day.`;
-  return bars({ width: Math.min(560, roomIn(id)), list, name: "Expected payout beside its fair value", says });
+export function comparison(id, answer) {
+  const expected = field(answer, "expected", "satoshis_per_day");
+  const fair = field(answer, "expected", "fair_satoshis_per_day");
+  const list = [{ name: "Expected", field: expected, kind: "pool" }, { name: "Fair value", field: fair, kind: "own" }];
+  const says = `Expected ${amount(expected.value)} a day; its own work of the last day is worth ${amount(fair.value)} a day.`;
+  const format = (value) => `${amount(value)}/day`;
+  return bars({ width: Math.min(560, roomIn(id)), list, format, name: "Expected payout beside its fair value", says });
 }
 
 /** All that is expected of an owner's account. */

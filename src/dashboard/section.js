@@ -6,6 +6,11 @@ import { make, note, replace } from "./dom.js";
 /** The shortest time between two questions of a section, whatever happens. */
 const LEAST_MS = 1_000;
 
+/** Waits until somebody may be looking: a page in the background asks nothing. */
+async function seen() {
+  while (document.hidden) await new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
+}
+
 /** A section with this id. `load` gives answers, `show` makes elements of them; both are given by the page. */
 export class Section {
   #place;
@@ -46,6 +51,7 @@ export class Section {
   async #ask() {
     this.#asking = true;
     try {
+      await seen();
       this.#took(await this.#load());
     } catch (error) {
       this.#failed(error);
@@ -64,8 +70,8 @@ export class Section {
     this.#place.removeAttribute("aria-busy");
     // What has not changed is left alone: nobody's selection goes, and no screen reader starts anew.
     if (this.#seen?.text === text) return;
-    this.#seen = { text, answers };
     replace(this.#place, this.#show(...answers));
+    this.#seen = { text, answers };
   }
 
   #failed(error) {

@@ -1,12 +1,18 @@
 // Numbers of the interface as elements. Each keeps the number itself, and where it is from, for programs that compare.
 
-import { make } from "./dom.js";
+import { draw, make } from "./dom.js";
 import { ago, moment, short } from "./format.js";
 
 /** A number as `format` writes it; a dash where there is none. */
 export function shown({ value, from }, format) {
   const text = value === null ? "–" : format(value);
   return make("span", { class: "value", "data-value": value ?? "", "data-from": from }, text);
+}
+
+/** The same in a picture. */
+export function drawn({ value, from }, format, attributes) {
+  const text = value === null ? "–" : format(value);
+  return draw("text", { class: "axis", "data-value": value ?? "", "data-from": from, ...attributes }, text);
 }
 
 /** The sum of an object's numbers. */

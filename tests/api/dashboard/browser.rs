@@ -25,13 +25,19 @@ const OPTIONS: &[&str] = &[
     "--remote-debugging-pipe",
 ];
 
-/// A browser with one page.
+/// Where it is looked for: these names, on the path.
+const NAMES: [&str; 4] = ["chromium", "chromium-browser", "chromium-headless-shell", "google-chrome"];
+/// What to do without one.
+const MISSING: &str = "this test looks at the dashboard with Chromium: install it (`apt install chromium`), or name one by CHROMIUM=/path";
+
+/// A browser with one page at a time.
 pub(super) struct Browser {
     child: Child,
     commands: ChildStdin,
     answers: BufReader<ChildStdout>,
     number: u64,
-    /// The page; empty until it is there.
+    /// The page and what speaks with it; empty until there is one.
+    target: String,
     session: String,
     /// What went wrong in the page: thrown errors, and what the console calls errors.
     errors: Vec<String>,
@@ -43,14 +49,14 @@ fn program() -> PathBuf {
         return named.into();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found =
-        std::env::split_paths(&path).map(|folder| folder.join("chromium")).find(|file| file.is_file());
-    found.expect("this test looks at the dashboard with Chromium: install the package `chromium`, or name one by CHROMIUM=/path")
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let all = NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    all.into_iter().find(|file| file.is_file()).expect(MISSING)
 }
 
 impl Browser {
-    /// Starts one with a page of this size that prefers this colour scheme.
-    pub(super) async fn start(width: u32, scheme: &str) -> Self {
+    /// Starts one, without a page.
+    pub(super) async fn start() -> Self {
         let profile = tempfile::tempdir().expect("a folder");
         let mut child = Command::new("sh")
             .args(["-c", WITH_PIPES])
@@ -66,24 +72,31 @@ impl Browser {
             .expect("a shell");
         let commands = child.stdin.take().expect("piped");
         let answers = BufReader::new(child.stdout.take().expect("piped"));
-        let mut browser = Self {
+        Self {
             child,
             commands,
             answers,
             number: 0,
+            target: String::new(),
             session: String::new(),
             errors: Vec::new(),
             _profile: profile,
-        };
-        browser.open_page(width, scheme).await;
-        browser
+        }
     }
 
-    async fn open_page(&mut self, width: u32, scheme: &str) {
-        let target = self.call("Target.createTarget", json!({ "url": "about:blank" })).await;
-        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+    /// Opens a page of this width, in pixels, that prefers this colour scheme. The one before is closed.
+    pub(super) async fn open(&mut self, width: u32, scheme: &str) {
+        self.session.clear();
+        let before = std::mem::take(&mut self.target);
+        let opened = self.call("Target.createTarget", json!({ "url": "about:blank" })).await;
+        self.target = opened["targetId"].as_str().expect("a target").to_owned();
+        if !before.is_empty() {
+            self.call("Target.closeTarget", json!({ "targetId": before })).await;
+        }
+        let attach = json!({ "targetId": self.target, "flatten": true });
         let attached = self.call("Target.attachToTarget", attach).await;
         self.session = attached["sessionId"].as_str().expect("a session").to_owned();
+        self.errors.clear();
         for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
             self.call(domain, json!({})).await;
         }

@@ -2,6 +2,7 @@
 
 mod browser;
 mod seen;
+mod text;
 
 use super::network::served;
 use super::raw::{ask, body, raw, status};
