@@ -64,8 +64,10 @@ pub async fn run(args: &DemoArgs, shutdown: CancellationToken) -> Result<Outcome
     let server = node.stratum.first().context("the demo listens somewhere")?.to_string();
     print(&format!(
         "Mining {:.2} MH/s for three owners on an embedded Bitcoin chain (for trying out: its coins are worth nothing).\n\
-         A share block is due every second, a Bitcoin block every {BITCOIN_SPACING} s. Stratum: stratum+tcp://{server}\n\n",
-        rate / 1e6
+         A share block is due every second, a Bitcoin block every {BITCOIN_SPACING} s. Stratum: stratum+tcp://{server}\n\
+         A browser shows it at http://{}/\n\n",
+        rate / 1e6,
+        node.api
     ))?;
     let miners = OWNERS.map(|(name, part)| start_miner(&server, &config.place.params, name, part * duty));
     let miners: Vec<Miner> = miners.into_iter().collect::<Result<_, _>>()?;

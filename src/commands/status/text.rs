@@ -69,7 +69,7 @@ fn lines(Status { interface, chain, peers, miners, .. }: &Status, now: u64) -> S
         let part = percent(fee.per_10_000);
         text += &format!("fee          {part} of others' work, for {}\n", fee.address);
     }
-    text + &format!("interface    http://{interface}\n")
+    text + &format!("dashboard    http://{interface}\n")
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
             "getwork      http://127.0.0.1:1\n",
             "authority    9bX\n",
             "fee          0.5 % of others' work, for bc1q\n",
-            "http://127.0.0.1:1\nhealth       all is well\n",
+            "dashboard    http://127.0.0.1:1\nhealth       all is well\n",
         ] {
             assert!(shown.contains(wanted), "{wanted:?} is not in:\n{shown}");
         }
