@@ -61,9 +61,10 @@ pub(super) async fn health_of(shared: Shared) -> Response {
 pub(super) async fn bitcoinds(shared: Shared) -> Response {
     let Some(node) = &shared.ports.node else { return nothing_known() };
     let facts = (node.facts)();
-    let bitcoinds = facts.bitcoinds.into_iter().map(|BitcoindFacts { name, template_height, error }| {
-        BitcoindForm { name, template_height, error }
-    });
+    let bitcoinds = facts
+        .bitcoinds
+        .into_iter()
+        .map(|BitcoindFacts { name, template_height, error }| BitcoindForm { name, template_height, error });
     form(BitcoindsForm {
         bitcoinds: bitcoinds.collect(),
         template: (node.next_value)()

@@ -70,8 +70,8 @@ export function lines({ width, from, to, step, points, name, says, format, kind 
 
 /** Bars one below the other. `list` is of `{ name, field, kind }`. */
 export function bars({ width, list, format, name, says }) {
-  const left = 96;
-  const right = 150;
+  const left = 76;
+  const right = 142;
   const room = Math.max(20, width - left - right);
   const most = Math.max(1, ...list.map((one) => one.field.value));
   const all = list.map((one, index) => {

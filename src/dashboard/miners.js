@@ -24,12 +24,17 @@ function refusals(answer, index, refused) {
   return make("span", {}, sum, reasons.length > 0 ? make("ul", { class: "reasons" }, reasons) : null);
 }
 
+/** A name that a stranger chose, of any length: two lines of it, and all for whoever points at it. */
+function named(name, otherwise) {
+  return name === "" ? otherwise : make("span", { class: "name", title: name }, name);
+}
+
 function row(answer, index, worker) {
   const of = (name) => field(answer, "workers", index, name);
   const outputs = (value) => `${height(value)} outputs`;
   return [
-    worker.name || "no name yet",
-    worker.user_agent || "does not say",
+    named(worker.name, "no name yet"),
+    named(worker.user_agent, "does not say"),
     worker.address === null ? "none yet" : owner(worker.address, `miner-${index}-${worker.address}`),
     `${worker.protocol.replaceAll("_", " ")}, port ${worker.port}`,
     shown(of("class"), outputs), shown(of("difficulty"), difficulty), shown(of("hash_rate"), hashRate),

@@ -99,7 +99,10 @@ async fn blocks_of_other_branches_are_told_beside_the_active_one() {
     let others: Vec<_> = told.other_branches.iter().map(|block| (block.height, block.id.0)).collect();
     assert_eq!(others, [(2, id)]);
     assert_eq!(told.other_branches[0].parent, told.blocks[0].parent);
-    assert!(client.blocks(None, 1).await.expect("blocks").other_branches.is_empty(), "below what was asked for");
+    assert!(
+        client.blocks(None, 1).await.expect("blocks").other_branches.is_empty(),
+        "below what was asked for"
+    );
 }
 
 #[tokio::test]

@@ -35,7 +35,11 @@ fn a_newcomer_takes_a_young_chain_from_its_beginning() {
     net.run(seconds(10));
     assert_level(&mut net, new, &rig, &[old]);
     assert!(net.at(new).notices.contains(&Notice::Ready { alone: false }));
-    assert_eq!((net.noted[&(new, old)], net.noted[&(old, new)]), (60, 0), "where each stood when it was asked");
+    assert_eq!(
+        (net.noted[&(new, old)], net.noted[&(old, new)]),
+        (60, 0),
+        "where each stood when it was asked"
+    );
     assert_eq!(net.points(old, new), 0);
     assert_eq!(net.height(new), Height(60));
 }

@@ -198,8 +198,11 @@ async fn nodes_without_anything_to_show_say_so(browser: &mut Browser) {
     let said = browser.value("document.querySelector('#chain .body').textContent").await;
     assert!(said.as_str().expect("a text").contains("mines solo"), "{said}");
     // A browser calls it an error that there is nothing at an address.
-    let thrown: Vec<_> =
-        browser.take_errors().into_iter().filter(|error| !error.contains("Failed to load resource")).collect();
+    let thrown: Vec<_> = browser
+        .take_errors()
+        .into_iter()
+        .filter(|error| !error.contains("Failed to load resource"))
+        .collect();
     assert_eq!(thrown, [""; 0]);
     stop.cancel();
 }
@@ -244,7 +247,8 @@ async fn what_happens_is_seen_when_it_happens(browser: &mut Browser) {
         hash: Text(bitcoin::BlockHash::all_zeros()),
         own: true,
     };
-    let asked = "performance.getEntriesByType('resource').filter((one) => one.name.includes('/v1/blocks')).length";
+    let asked =
+        "performance.getEntriesByType('resource').filter((one) => one.name.includes('/v1/blocks')).length";
     let before = browser.value(asked).await.as_u64().expect("a number");
     while browser.value("document.querySelectorAll('#log li.share-block').length").await == 0 {
         served.events.tell(block.clone());
