@@ -7,6 +7,8 @@ import { drawn } from "./shown.js";
 const HEIGHT = 190;
 const EDGE = { left: 78, right: 12, top: 12, bottom: 26 };
 const BAR = 22;
+/** More than most characters of a label are wide. */
+const CHARACTER = 7.2;
 let made = 0;
 
 /** A picture with a name and a text that says what is seen on it. */
@@ -71,7 +73,8 @@ export function lines({ width, from, to, step, points, name, says, format, kind 
 /** Bars one below the other. `list` is of `{ name, field, kind }`. */
 export function bars({ width, list, format, name, says }) {
   const left = 76;
-  const right = 142;
+  const longest = Math.max(...list.map((one) => format(one.field.value).length));
+  const right = 16 + longest * CHARACTER;
   const room = Math.max(20, width - left - right);
   const most = Math.max(1, ...list.map((one) => one.field.value));
   const all = list.map((one, index) => {

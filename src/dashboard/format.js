@@ -3,6 +3,9 @@
 const whole = new Intl.NumberFormat("en");
 const PREFIXES = ["", "k", "M", "G", "T", "P", "E", "Z", "Y"];
 const SATOSHIS = 100_000_000;
+/** Bitcoins that nobody expects of a day. */
+const MADE_UP = 10_000;
+const hundredths = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
 /** Three digits that count, with a prefix of the SI. */
@@ -38,10 +41,11 @@ export function difficulty(value) {
   return prefix ? `${number} ${prefix}` : number;
 }
 
-/** Satoshis. Large amounts are told in bitcoins, to the last satoshi. */
+/** Satoshis. Large amounts are told in bitcoins, to the last satoshi; those that are made up, as on test chains, not quite. */
 export function amount(value) {
   if (Math.abs(value) < 1_000_000) return `${whole.format(value)} sat`;
   const coins = Math.floor(value / SATOSHIS);
+  if (coins >= MADE_UP) return `${hundredths.format(value / SATOSHIS)} BTC`;
   return `${whole.format(coins)}.${String(value % SATOSHIS).padStart(8, "0")} BTC`;
 }
 

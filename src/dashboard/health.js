@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { make, note, replace } from "./dom.js";
-import { moment, score, short } from "./format.js";
+import { count, moment, short } from "./format.js";
 import { Section } from "./section.js";
 
 const MOST_LINES = 40;
@@ -12,7 +12,7 @@ function showHealth({ data }) {
   const head = make("p", { class: data.healthy ? "well" : "unwell" }, data.healthy ? "All is well." : "Something is wrong.");
   const items = data.items.map((item) =>
     make("li", { class: `item ${item.level}`, "data-id": item.id },
-      make("strong", {}, LEVELS.get(item.level) ?? item.level), ` ${item.says}`, make("p", { class: "remark" }, item.cure)));
+      make("strong", {}, LEVELS.get(item.level) ?? item.level), `: ${item.says}`, make("p", { class: "remark" }, item.cure)));
   return items.length > 0 ? [head, make("ul", { class: "items" }, items)] : [head];
 }
 
@@ -23,7 +23,6 @@ export function health() {
 
 const by = (own) => (own ? "by this node's miners" : "by others");
 const WORDS = {
-  "share": (e) => `Share ${short(e.id)} of ${score(e.score)}, ${by(e.own)}`,
   "share-block": (e) => `Share block ${e.height} ${by(e.own)}, with ${e.listed} shares${e.tip ? "" : ", beside the active branch"}`,
   "reorganised": (e) => `The active branch changed: ${e.depth} share blocks were left`,
   "bitcoin-block": (e) => `Bitcoin block ${e.bitcoin_height} found ${by(e.own)}: ${short(e.hash)}`,
@@ -34,17 +33,35 @@ const WORDS = {
   "missed": (e) => `${e.events} events were missed by this page`,
 };
 
+/** Shares that came one after the other: there are too many for a line each. */
+class Run {
+  #all = 0;
+  #own = 0;
+
+  /** Counts one more, and says how many there are. */
+  add(share) {
+    this.#all += 1;
+    this.#own += share.own ? 1 : 0;
+    return `${count(this.#all)} share${this.#all === 1 ? "" : "s"}, ${count(this.#own)} by this node's miners`;
+  }
+}
+
 /** The list of what happens; gives a function that adds an event to it. */
 export function log() {
   const place = document.querySelector("#log .body");
   const lines = make("ul", { class: "lines" });
   replace(place, [note("Nothing has happened since this page was opened.")]);
+  let run = null;
   return (event) => {
-    const words = WORDS[event.is];
+    const isShare = event.is === "share";
+    const goesOn = isShare && run !== null;
+    if (!goesOn) run = isShare ? new Run() : null;
+    const words = isShare ? run.add(event) : WORDS[event.is]?.(event);
     if (!words) return;
     if (!lines.isConnected) replace(place, [lines]);
+    if (goesOn) lines.firstElementChild.remove();
     const time = moment(Date.now() / 1000).slice(11);
-    lines.prepend(make("li", { class: event.is }, make("span", { class: "clock" }, time), ` ${words(event)}`));
+    lines.prepend(make("li", { class: event.is }, make("span", { class: "clock" }, time), ` ${words}`));
     while (lines.childElementCount > MOST_LINES) lines.lastElementChild.remove();
   };
 }

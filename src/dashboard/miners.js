@@ -12,7 +12,7 @@ const REASONS = [
   ["untimely", "untimely"], ["other", "for other reasons"],
 ];
 const COLUMNS = [
-  { title: "Name" }, { title: "Device" }, { title: "Owner" }, { title: "Speaks" }, { title: "Class", number: true },
+  { title: "Name" }, { title: "Device" }, { title: "Owner" }, { title: "Class", number: true },
   { title: "Difficulty", number: true }, { title: "Hash rate", number: true }, { title: "Best difficulty", number: true },
   { title: "Accepted", number: true }, { title: "Refused", number: true }, { title: "Last share" }, { title: "Connected" },
 ];
@@ -25,18 +25,24 @@ function refusals(answer, index, refused) {
 }
 
 /** A name that a stranger chose, of any length: two lines of it, and all for whoever points at it. */
-function named(name, otherwise) {
-  return name === "" ? otherwise : make("span", { class: "name", title: name }, name);
+function named(name, shownName, otherwise) {
+  return name === "" ? otherwise : make("span", { class: "name", title: name }, shownName);
+}
+
+/** What follows the owner's address in a miner's name: the address is in a column of its own. */
+function ownName({ name, address }) {
+  const begins = address !== null && name.startsWith(`${address}.`) && name.length > address.length + 1;
+  return begins ? name.slice(address.length + 1) : name;
 }
 
 function row(answer, index, worker) {
   const of = (name) => field(answer, "workers", index, name);
   const outputs = (value) => `${height(value)} outputs`;
   return [
-    named(worker.name, "no name yet"),
-    named(worker.user_agent, "does not say"),
+    named(worker.name, ownName(worker), "no name yet"),
+    make("span", {}, named(worker.user_agent, worker.user_agent, "does not say"),
+      make("small", {}, `${worker.protocol.replaceAll("_", " ")}, port ${worker.port}`)),
     worker.address === null ? "none yet" : owner(worker.address, `miner-${index}-${worker.address}`),
-    `${worker.protocol.replaceAll("_", " ")}, port ${worker.port}`,
     shown(of("class"), outputs), shown(of("difficulty"), difficulty), shown(of("hash_rate"), hashRate),
     shown(of("best_difficulty"), difficulty), shown(of("accepted"), count), refusals(answer, index, worker.refused),
     when(of("last_share")), when(of("connected")),
