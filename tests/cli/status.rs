@@ -35,7 +35,7 @@ fn a_watched_node_may_go_away_and_come_back() {
         "on embedded, height 0",
         "miners       0",
         "stratum+tcp://127.0.0.1:",
-        "interface ",
+        "dashboard ",
         "health ",
         "no miner is connected\n             -> point hardware",
     ] {
