@@ -1,6 +1,7 @@
 // What happens, as the node tells it.
 
-const NAMES = ["share", "share-block", "reorganised", "bitcoin-block", "bitcoin-block-answered", "alarm", "missed"];
+const NAMES = ["share", "share-block", "reorganised", "bitcoin-block", "bitcoin-block-answered", "alarm", "alarm-cleared",
+  "worker-gone", "worker-back", "missed"];
 /** Eight can listen at a time; who is one too many tries again after this. */
 const AGAIN_MS = 30_000;
 

@@ -4,7 +4,7 @@ import { ask, field } from "./api.js";
 import { make, note, table } from "./dom.js";
 import { amount, count, height } from "./format.js";
 import { Section } from "./section.js";
-import { code, owner, shown, when } from "./shown.js";
+import { STATES, code, owner, shown, when } from "./shown.js";
 
 const MOST = 20;
 const COLUMNS = [
@@ -30,7 +30,7 @@ function coinbase(answer, index, block) {
   const key = `coinbase-${block.hash}`;
   const fold = make("details", { "data-key": key },
     make("summary", { "data-key": `${key}-title`, "aria-label": `Coinbase of block ${block.bitcoin_height}` },
-      `${count(block.outputs.length)} outputs`));
+      `${count(block.outputs.length)} outputs${block.outputs_whole ? "" : " known"}`));
   fold.addEventListener("toggle", () => {
     if (fold.open && fold.childElementCount === 1) fold.append(...outputs(answer, index, block));
   });
@@ -38,9 +38,9 @@ function coinbase(answer, index, block) {
 }
 
 function standing(answer, index, block) {
-  if (!block.on_best_chain) return "left by Bitcoin's best chain";
   const confirmations = field(answer, "blocks", index, "confirmations");
-  return shown(confirmations, (value) => `${count(value)} confirmation${value === 1 ? "" : "s"}`);
+  return make("span", {}, shown(confirmations, (value) => `${count(value)} confirmation${value === 1 ? "" : "s"}`),
+    make("small", {}, STATES.get(block.state) ?? block.state));
 }
 
 function show(answer) {

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { make, note, replace } from "./dom.js";
-import { count, moment, short } from "./format.js";
+import { count, duration, moment, short } from "./format.js";
 import { Section } from "./section.js";
 
 const MOST_LINES = 40;
@@ -29,6 +29,9 @@ const WORDS = {
   "bitcoin-block-answered": (e) =>
     `${e.bitcoind} ${e.accepted ? "has" : "does not take"} Bitcoin block ${e.bitcoin_height}${e.note ? `: ${e.note}` : ""}`,
   "alarm": (e) => `Alarm: ${e.says}. ${e.cure}`,
+  "alarm-cleared": (e) => `Over: ${e.says}`,
+  "worker-gone": (e) => `Worker ${e.name} has handed in nothing for ${duration(e.silent_seconds)}`,
+  "worker-back": (e) => `Worker ${e.name} is back after ${duration(e.silent_seconds)}`,
   "away": () => "This page did not listen for a while: what happened meanwhile is not in this list",
   "missed": (e) => `${e.events} events were missed by this page`,
 };

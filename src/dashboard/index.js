@@ -6,6 +6,7 @@ import { found } from "./found.js";
 import { health, log } from "./health.js";
 import { miners } from "./miners.js";
 import { bitcoin, now, peers } from "./network.js";
+import { payments } from "./payments.js";
 import { payouts } from "./payouts.js";
 import { rates } from "./rates.js";
 import { sayWhenGone } from "./section.js";
@@ -18,15 +19,18 @@ sayWhenGone();
 keepTime();
 
 const sections = {
-  health: health(), now: now(), rates: rates(), chain: chain(), payouts: payouts(), miners: miners(),
+  health: health(), now: now(), rates: rates(), chain: chain(), payouts: payouts(), payments: payments(), miners: miners(),
   found: found(), bitcoin: bitcoin(), peers: peers(),
 };
 const AFTER = {
   "share-block": [sections.chain, sections.now],
   "reorganised": [sections.chain, sections.now],
-  "bitcoin-block": [sections.found, sections.bitcoin],
+  "bitcoin-block": [sections.found, sections.payments, sections.bitcoin],
   "bitcoin-block-answered": [sections.found, sections.health],
   "alarm": [sections.health],
+  "alarm-cleared": [sections.health],
+  "worker-gone": [sections.health, sections.miners],
+  "worker-back": [sections.health, sections.miners],
   "missed": Object.values(sections),
 };
 

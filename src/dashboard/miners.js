@@ -35,6 +35,11 @@ function ownName({ name, address }) {
   return begins ? name.slice(address.length + 1) : name;
 }
 
+/** The best share that a miner of this name ever handed in. */
+function best(ever) {
+  return ever.value === null ? null : make("small", {}, "ever ", shown(ever, difficulty));
+}
+
 function row(answer, index, worker) {
   const of = (name) => field(answer, "workers", index, name);
   const outputs = (value) => `${height(value)} outputs`;
@@ -44,7 +49,7 @@ function row(answer, index, worker) {
       make("small", {}, `${worker.protocol.replaceAll("_", " ")}, port ${worker.port}`)),
     worker.address === null ? "none yet" : owner(worker.address, `miner-${index}-${worker.address}`),
     shown(of("class"), outputs), shown(of("difficulty"), difficulty), shown(of("hash_rate"), hashRate),
-    shown(of("best_difficulty"), difficulty), shown(of("accepted"), count), refusals(answer, index, worker.refused),
+    make("span", {}, shown(of("best_difficulty"), difficulty), best(of("best_ever_difficulty"))), shown(of("accepted"), count), refusals(answer, index, worker.refused),
     when(of("last_share")), when(of("connected")),
   ];
 }
@@ -70,6 +75,10 @@ function show(answer) {
   const { data } = answer;
   const serving = data.serving ? "let in" : "not let in: this node is not ready, and the list at the top says why";
   const list = [["Miners", shown(field(answer, "count"), count), serving], ...doors(data)];
+  if (data.best) {
+    const by = make("span", {}, named(data.best.worker, data.best.worker, ""), when(field(answer, "best", "time")));
+    list.push(["Best share ever", shown(field(answer, "best", "difficulty"), difficulty), by]);
+  }
   if (data.solo) list.push(["Payouts", "solo", "a Bitcoin block pays its finder alone"]);
   if (data.fee) {
     const fee = shown(field(answer, "fee", "per_10_000"), (value) => `${value / 100} %`);

@@ -52,6 +52,7 @@ const FILES: &[(&str, File)] = &[
     ("network.js", script(include_str!("network.js"))),
     ("owner.js", script(include_str!("owner.js"))),
     ("parts.css", style(include_str!("parts.css"))),
+    ("payments.js", script(include_str!("payments.js"))),
     ("payouts.js", script(include_str!("payouts.js"))),
     ("rates.js", script(include_str!("rates.js"))),
     ("pictures.css", style(include_str!("pictures.css"))),

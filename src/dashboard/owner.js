@@ -6,7 +6,7 @@ import { amount, count, height, score } from "./format.js";
 import { minersTable } from "./miners.js";
 import { comparison, expectedFacts, titleOf } from "./payouts.js";
 import { Section, sayWhenGone } from "./section.js";
-import { code, keepTime, shown, when } from "./shown.js";
+import { STATES, code, keepTime, shown, when } from "./shown.js";
 
 const address = decodeURIComponent(location.pathname.split("/").at(-1));
 const account = (query) => `/v1/owners/${encodeURIComponent(address)}?${query}`;
@@ -28,11 +28,13 @@ function showPaid(answer) {
   const { paid } = answer.data;
   if (paid.payments.length === 0) return [note("No payment to it is known here.")];
   const columns = [{ title: "Bitcoin height", number: true }, { title: "Found" }, { title: "Amount", number: true },
-    { title: "Of it the finder's bonus", number: true }, { title: "Confirmations", number: true }, { title: "Transaction" }];
+    { title: "Of it the finder's bonus", number: true }, { title: "Confirmations", number: true }, { title: "State" },
+    { title: "To be spent from height", number: true }, { title: "Transaction" }];
   const rows = paid.payments.map((payment, index) => {
     const of = (name) => field(answer, "paid", "payments", index, name);
     return [shown(of("bitcoin_height"), height), when(of("time")), shown(of("satoshis"), amount),
-      shown(of("bonus_satoshis"), amount), shown(of("confirmations"), count), code(payment.txid)];
+      shown(of("bonus_satoshis"), amount), shown(of("confirmations"), count), STATES.get(payment.state) ?? payment.state,
+      shown(of("spendable_at_bitcoin_height"), height), code(payment.txid)];
   });
   return [
     make("p", {}, "Paid by ", shown(field(answer, "paid", "bitcoin_blocks"), count), " Bitcoin blocks."),

@@ -29,6 +29,10 @@ export function when({ value, from }) {
   return make("time", { datetime: iso, title: moment(value), "data-value": value, "data-from": from }, ago(value));
 }
 
+/** What has become of a coinbase. */
+export const STATES = new Map([["waiting", "not in Bitcoin's chain yet"], ["immature", "not to be spent yet"],
+  ["spendable", "may be spent"], ["lost", "left by Bitcoin's best chain"]]);
+
 /** A text that may be long, whole for whoever points at it. */
 export function code(text) {
   return make("code", { title: text }, short(text));
