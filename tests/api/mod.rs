@@ -246,8 +246,8 @@ fn worker() -> WorkerForm {
         accepted: 1,
         refused: RefusedForm { stale: 2, unknown_job: 3, repeated: 4, too_easy: 5, untimely: 6, other: 7 },
         hash_rate: 1.5e12,
-        best_difficulty: Some(2e9),
-        best_ever_difficulty: Some(2e9),
+        best_difficulty: Some(256.0),
+        best_ever_difficulty: Some(256.0),
     }
 }
 
