@@ -37,6 +37,7 @@ export function hashRate(value) {
 
 /** A difficulty: it has no unit. */
 export function difficulty(value) {
+  if (value > 0 && value < 0.0001) return powerOfTen(value);
   const [number, prefix] = scaled(value);
   return prefix ? `${number} ${prefix}` : number;
 }
@@ -72,6 +73,11 @@ export function score(value) {
   const isPlain = Math.abs(value) >= 0.001 && Math.abs(value) < 10_000;
   const text = isPlain ? String(Number(value.toPrecision(4))) : powerOfTen(value);
   return `${text} blocks`;
+}
+
+/** A number of hashes. */
+export function hashes(value) {
+  return `${value < 1_000_000 ? Number(value.toPrecision(4)) : powerOfTen(value)} hashes`;
 }
 
 /** Expected Bitcoin blocks a day. */

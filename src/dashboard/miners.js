@@ -76,7 +76,8 @@ function show(answer) {
   const serving = data.serving ? "let in" : "not let in: this node is not ready, and the list at the top says why";
   const list = [["Miners", shown(field(answer, "count"), count), serving], ...doors(data)];
   if (data.best) {
-    const by = make("span", {}, named(data.best.worker, data.best.worker, ""), when(field(answer, "best", "time")));
+    const worker = data.workers.find(({ name }) => name === data.best.worker) ?? { name: data.best.worker, address: null };
+    const by = make("span", {}, named(worker.name, ownName(worker), ""), when(field(answer, "best", "time")));
     list.push(["Best share ever", shown(field(answer, "best", "difficulty"), difficulty), by]);
   }
   if (data.solo) list.push(["Payouts", "solo", "a Bitcoin block pays its finder alone"]);

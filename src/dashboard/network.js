@@ -1,8 +1,8 @@
 // The other nodes, Bitcoin's side, and what stands at the top: the numbers of now.
 
 import { ask, field, maybe } from "./api.js";
-import { facts, make, note, table } from "./dom.js";
-import { aDay, ahead, amount, count, duration, hashRate, height, milliseconds, points, powerOfTen, score } from "./format.js";
+import { facts, folded, make, note, table } from "./dom.js";
+import { aDay, ahead, amount, count, duration, hashRate, hashes, height, milliseconds, points, score } from "./format.js";
 import { Section } from "./section.js";
 import { code, shown, when } from "./shown.js";
 
@@ -14,15 +14,16 @@ function showPeers(answer) {
   const list = facts([
     ["This node", code(data.id)],
     ["Known nodes", shown(field(answer, "known"), count), "in the address book"],
-    ["Addresses", data.addresses.length > 0 ? data.addresses.join(", ") : "none"],
   ]);
-  if (data.peers.length === 0) return [list, note("No other node is connected.")];
+  const addresses = [...new Set(data.addresses)].map((address) => make("li", {}, make("code", {}, address)));
+  const reached = folded("addresses", "Its addresses", make("ul", { class: "ids" }, addresses));
+  if (data.peers.length === 0) return [list, reached, note("No other node is connected.")];
   const rows = data.peers.map((peer, index) => {
     const of = (name) => field(answer, "peers", index, name);
     return [code(peer.id), make("code", { class: "long" }, peer.address), peer.outbound ? "dialed" : "came in",
       when(of("since")), shown(of("latency_ms"), milliseconds), shown(of("height"), height), shown(of("score"), points)];
   });
-  return [list, table("Connected nodes, oldest first", PEERS, rows)];
+  return [list, reached, table("Connected nodes, oldest first; heights as they told when they were last asked, every minute", PEERS, rows)];
 }
 
 /** The section of the other nodes. */
@@ -55,7 +56,7 @@ function showBitcoin(tip, pool, side) {
     list.push(["This machine's clock", shown(of("clock_ahead_seconds"), ahead), "beside the Bitcoin node's"]);
   }
   if (pool.data !== null) {
-    list.push(["Work of a block", shown(field(pool, "hashes_per_bitcoin_block"), (value) => `${powerOfTen(value)} hashes`), "on average"]);
+    list.push(["Work of a block", shown(field(pool, "hashes_per_bitcoin_block"), hashes), "on average"]);
   }
   return [facts(list), side.data === null ? note(`Nothing is known of bitcoind: ${side.why}.`) : bitcoindsTable(side)];
 }

@@ -34,7 +34,13 @@ function pointsTable(answer, title, range, isOwn) {
   return table(`${title}, the last ${range}`, columns, rows.reverse());
 }
 
-function chartOf(answer, { series, title, kind }, seconds, now) {
+/** Where the pictures begin: where the range does, or later where nothing is known of its beginning. */
+function beginning(answers, seconds, now) {
+  const firsts = answers.flatMap(({ data }) => data?.points.slice(0, 1).map((point) => Math.min(point.time, now - data.step)) ?? []);
+  return Math.max(now - seconds, Math.min(...firsts));
+}
+
+function chartOf(answer, { series, title, kind }, seconds, [from, now]) {
   const range = NAMES.get(seconds);
   const heading = make("h3", {}, title);
   if (answer.data === null) return [heading, note(`Not known: ${answer.why}.`)];
@@ -47,7 +53,7 @@ function chartOf(answer, { series, title, kind }, seconds, now) {
     heading,
     make("p", { class: "big" }, shown(newest, hashRate), make("small", {}, " in the ", shown(field(answer, "step"), duration), " that began ", when(begun))),
     lines({
-      width: roomIn("rates"), from: now - seconds, to: now, step, points: values, kind, format: hashRate,
+      width: roomIn("rates"), from, to: now, step, points: values, kind, format: hashRate,
       name: `${title}: hash rate over the last ${range}`, says: says(values),
     }),
     folded(`table-${series}`, "As a table", pointsTable(answer, title, range, series === "node")),
@@ -67,7 +73,8 @@ export function rates() {
   };
   const show = (own, pool, asked) => {
     const now = Date.now() / 1000;
-    return [own, pool].flatMap((answer, index) => chartOf(answer, SERIES[index], asked, now));
+    const from = beginning([own, pool], asked, now);
+    return [own, pool].flatMap((answer, index) => chartOf(answer, SERIES[index], asked, [from, now]));
   };
   const section = new Section("rates", 30, load, show);
   const buttons = [...document.querySelectorAll("#rates .choice button")];
