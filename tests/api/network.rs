@@ -5,7 +5,8 @@ use commonwork::api::events::Events;
 use commonwork::api::form::BanRequestForm;
 use commonwork::api::health::Facts;
 use commonwork::api::read::account::NextValue;
-use commonwork::api::{Client, ClientError, NetworkPort, NodePort, Opened, Ports, Token, serve};
+use commonwork::api::{Client, ClientError, NetworkPort, NodePort, Opened, Ports, SharedFound, Token, serve};
+use commonwork::history::keeper::HistoryHandle;
 use commonwork::metrics::Metrics;
 use commonwork::peers::status::{Admin, BanStatus, Lift, NetworkStatus, PeerStatus, Who};
 use sharechain::units::BitcoinHeight;
@@ -24,6 +25,8 @@ pub(crate) struct Served {
     pub(crate) events: Events,
     pub(crate) facts: Arc<Mutex<Facts>>,
     pub(crate) metrics: Metrics,
+    pub(crate) found: SharedFound,
+    pub(crate) history: HistoryHandle,
     _status: watch::Sender<Arc<NetworkStatus>>,
     _stop: tokio_util::sync::DropGuard,
 }
@@ -67,13 +70,15 @@ pub(crate) async fn served_on(rig: Rig) -> Served {
         metrics: metrics.clone(),
         stop: stop.clone(),
     };
+    let (found, history) = (SharedFound::default(), super::history::some(folder.path()).await);
     let (ports, end) = (
         Ports {
             network: Some(port),
             miners: Some(super::miners_port(vec![])),
             node: Some(node),
             token: Some(token),
-            history: Some(super::history::some(folder.path()).await),
+            found: Some(found.clone()),
+            history: Some(history.clone()),
             ..Ports::default()
         },
         CancellationToken::new(),
@@ -87,6 +92,8 @@ pub(crate) async fn served_on(rig: Rig) -> Served {
         events,
         facts,
         metrics,
+        found,
+        history,
         _status: status_sender,
         _stop: end.drop_guard(),
     }

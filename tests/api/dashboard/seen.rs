@@ -1,17 +1,20 @@
 //! The dashboard as a real browser shows it: its numbers beside the interface's, on a phone and on a desk, by keyboard, with
 //! names that mean harm, and when the node goes away.
 
+use super::super::history::now;
 use super::super::network::{Served, served_on};
 use super::super::owners::pool;
 use super::super::raw::{ask, body, status};
 use super::super::{miners_port, worker};
 use super::browser::Browser;
 use super::text::read;
-use crate::support::rig::Rig;
+use crate::support::rig::{Rig, owner};
 use bitcoin::hashes::Hash;
 use commonwork::api::form::{EventForm, Text};
 use commonwork::api::health::{BitcoindFacts, Facts};
 use commonwork::api::{Client, Ports, serve};
+use commonwork::history::Series;
+use commonwork::history::point::Point;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -30,7 +33,11 @@ const UNFOLDED: &str = "[...document.querySelectorAll('details')].every((one) =>
 const NUMBERS: &str = "[...document.querySelectorAll('[data-value]')].map((one) => [one.dataset.value, \
                        one.dataset.from, one.textContent, one.dateTime ? Date.parse(one.dateTime) / 1000 : null])";
 
-/// Texts that stand for numbers, each with the script that finds those of them that should not be.
+/// Sections that show no number.
+const WITHOUT_NUMBERS: &str = "[...document.querySelectorAll('main section')].filter((one) => \
+                               !one.querySelector('[data-value]')).map((one) => one.id)";
+
+/// What must not be on a page, each with the script that finds it.
 const WRONG: &[(&str, &str)] = &[
     (
         "numbers in tables without their value",
@@ -57,7 +64,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
 ];
 
-/// A pool of three owners with two Bitcoin blocks, and a share block on another branch.
+/// A pool of three owners with two Bitcoin blocks that paid them, a share block on another branch, and ten minutes of history.
 async fn served_pool() -> Served {
     let mut rig = pool().0;
     let (aside, _) = rig.fork().extend(2);
@@ -75,6 +82,11 @@ async fn served_pool() -> Served {
         clock_ahead_seconds: Some(-40),
         ..Facts::default()
     };
+    served.found.lock().await.worked([owner(1), owner(2)], 1_700_000_000).await;
+    for ago in [600, 300] {
+        let point = Point { seconds: 30, hashes: 9e14, ..Point::default() };
+        served.history.add(now() - ago, [(Series::Pool, point)].into()).await.expect("it runs");
+    }
     served
 }
 
@@ -176,6 +188,8 @@ async fn every_number_is_the_interfaces_on_a_phone_and_on_a_desk(browser: &mut B
             open(browser, &served.client, &page).await;
             let numbers = compare(browser, &served.client).await;
             assert!(numbers >= least && numbers[1] >= least[1], "{page} has {numbers:?} numbers");
+            let without = browser.value(WITHOUT_NUMBERS).await;
+            assert_eq!(without, if page == "/" { json!(["health", "log"]) } else { json!([]) }, "{page}");
             inspect(browser, &page, width).await;
         }
     }
