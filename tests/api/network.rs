@@ -79,7 +79,6 @@ pub(crate) async fn served_on(rig: Rig) -> Served {
             token: Some(token),
             found: Some(found.clone()),
             history: Some(history.clone()),
-            ..Ports::default()
         },
         CancellationToken::new(),
     );
