@@ -208,7 +208,6 @@ async fn nodes_without_anything_to_show_say_so(browser: &mut Browser) {
     let ports = Ports { miners: Some(miners_port(vec![])), ..Ports::default() };
     tokio::spawn(serve(listener, None, ports, stop.clone()));
     open(browser, &client, "/").await;
-    compare(browser, &client).await;
     let said = browser.value("document.querySelector('#chain .body').textContent").await;
     assert!(said.as_str().expect("a text").contains("mines solo"), "{said}");
     // A browser calls it an error that there is nothing at an address.
