@@ -29,7 +29,7 @@ pub use tls::TlsConfig;
 pub use toml_file::{FileError, TextError};
 pub use value::{
     Addresses, BadValue, ListenAddr, LogFormat, NetworkName, OneOrMore, PeerAddr, RpcUrl, Secret, ZmqUrl,
-    zmq_advice, zmq_line,
+    is_loopback, zmq_advice, zmq_line,
 };
 
 use crate::address::{address_of, parse_owner};

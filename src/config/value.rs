@@ -232,9 +232,14 @@ pub struct RpcUrl {
 impl RpcUrl {
     /// Whether this machine is meant.
     pub fn is_loopback(&self) -> bool {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        is_loopback(&self.host)
     }
+}
+
+/// Whether a host, an IPv6 address in brackets or not, is the machine on which it is named.
+pub fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 impl FromStr for RpcUrl {

@@ -4,7 +4,8 @@ use super::{InitArgs, InitError};
 use crate::bitcoin::rpc::{BitcoindRpc, Patience};
 use crate::bitcoin::{Backend, BackendError, ChainInfo};
 use crate::config::{
-    Bitcoind, ConfigError, CookieFrom, NetworkName, RpcAuth, RpcUrl, ZmqUrl, preset, usual_cookies,
+    Bitcoind, ConfigError, CookieFrom, NetworkName, RpcAuth, RpcUrl, ZmqUrl, is_loopback, preset,
+    usual_cookies,
 };
 use crate::ports;
 use sharechain::params::Network;
@@ -173,13 +174,17 @@ pub(in crate::commands) async fn publisher(rpc: &BitcoindRpc, bitcoind: &Bitcoin
     addresses.iter().find_map(|address| reachable(address, &bitcoind.host))
 }
 
-/// An address that it publishes at on all of its own addresses is reached where its JSON-RPC is.
+/// An address that it publishes at on all of its own addresses is reached where its JSON-RPC is; one of its machine's
+/// loopback is not reached from another machine.
 fn reachable(address: &str, host: &str) -> Option<ZmqUrl> {
     let place = address.strip_prefix("tcp://")?;
     let (bound, port) = place.rsplit_once(':')?;
     let bare = bound.trim_start_matches('[').trim_end_matches(']');
     let is_any = bound == "*" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-    if is_any { format!("tcp://{host}:{port}").parse().ok() } else { address.parse().ok() }
+    if is_any {
+        return format!("tcp://{host}:{port}").parse().ok();
+    }
+    if is_loopback(bound) && !is_loopback(host) { None } else { address.parse().ok() }
 }
 
 #[cfg(test)]
@@ -237,7 +242,19 @@ mod tests {
         assert_eq!(at("tcp://0.0.0.0:28332").as_deref(), Some("tcp://10.0.0.2:28332"));
         assert_eq!(at("tcp://*:1").as_deref(), Some("tcp://10.0.0.2:1"));
         assert_eq!(at("tcp://[::]:1").as_deref(), Some("tcp://10.0.0.2:1"));
-        assert_eq!(at("tcp://127.0.0.1:28332").as_deref(), Some("tcp://127.0.0.1:28332"));
+        assert_eq!(at("tcp://10.0.0.3:28332").as_deref(), Some("tcp://10.0.0.3:28332"));
         assert_eq!(at("ipc:///tmp/x"), None);
+        // Its own loopback is reached from its own machine only.
+        for (loopback, host) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.0.0.1", "localhost"),
+            ("[::1]", "127.0.0.1"),
+            ("localhost", "[::1]"),
+        ] {
+            let address = format!("tcp://{loopback}:28332");
+            assert_eq!(reachable(&address, host).map(|url| url.as_str().to_owned()), Some(address.clone()));
+            assert_eq!(at(&address), None);
+            assert_eq!(reachable(&address, "node.lan"), None);
+        }
     }
 }
