@@ -2,15 +2,15 @@
 
 use super::Outcome;
 use super::output::{OutputError, print, print_json};
+use super::running::{self, NoNode};
 use super::status::{difficulty, plain};
 use super::table::{Column, Table};
+use crate::api::{Client, ClientError};
 use crate::api::form::HistoryForm;
-use crate::api::{self, Client, ClientError};
 use crate::chain::now;
 use crate::config::Place;
 use clap::Args;
 use indicatif::HumanDuration;
-use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -47,8 +47,8 @@ pub struct HistoryArgs {
 #[derive(Debug, Error)]
 pub enum HistoryError {
     /// Nobody to ask.
-    #[error("no node runs on {}; start one with `commonwork run`, or say where its data is with --data-dir and --network", .0.display())]
-    NoNode(PathBuf),
+    #[error(transparent)]
+    NoNode(#[from] NoNode),
     /// The running node gave no answer.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -59,8 +59,7 @@ pub enum HistoryError {
 
 /// Tells the history of a series, or of payments.
 pub async fn run(place: &Place, args: &HistoryArgs) -> Result<Outcome, HistoryError> {
-    let address = api::find(&place.data_dir).ok_or_else(|| HistoryError::NoNode(place.data_dir.clone()))?;
-    let (client, seconds) = (Client::new(address), u64::from(args.hours) * HOUR);
+    let (client, seconds) = (running::find(place)?, u64::from(args.hours) * HOUR);
     if args.payments {
         return payments(&client, args).await;
     }

@@ -16,6 +16,7 @@ pub mod payouts;
 pub mod peers;
 mod progress;
 pub mod reader;
+pub mod running;
 pub mod simulate;
 pub mod status;
 mod table;

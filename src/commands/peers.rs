@@ -2,9 +2,10 @@
 
 use super::Outcome;
 use super::output::{OutputError, print, print_json};
+use super::running::{self, NoNode};
 use super::table::{Column, Table};
 use crate::api::form::{BansForm, PeersForm};
-use crate::api::{self, Client, ClientError, Token};
+use crate::api::{ClientError, Token};
 use crate::chain::now;
 use crate::config::Place;
 use clap::{Args, Subcommand};
@@ -48,8 +49,8 @@ pub enum BansCommand {
 #[derive(Debug, Error)]
 pub enum PeersError {
     /// Nobody to ask.
-    #[error("no node runs on {}; start one with `commonwork run`, or say where its data is with --data-dir and --network", .0.display())]
-    NoNode(PathBuf),
+    #[error(transparent)]
+    NoNode(#[from] NoNode),
     /// The running node gave no answer.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -66,14 +67,9 @@ pub enum PeersError {
     Output(#[from] OutputError),
 }
 
-fn client(place: &Place) -> Result<Client, PeersError> {
-    let address = api::find(&place.data_dir).ok_or_else(|| PeersError::NoNode(place.data_dir.clone()))?;
-    Ok(Client::new(address))
-}
-
 /// Lists the connected peers.
 pub async fn peers(place: &Place, args: &PeersArgs) -> Result<Outcome, PeersError> {
-    let form = client(place)?.peers().await?;
+    let form = running::find(place)?.peers().await?;
     if args.json {
         print_json(&form)?
     } else {
@@ -84,7 +80,7 @@ pub async fn peers(place: &Place, args: &PeersArgs) -> Result<Outcome, PeersErro
 
 /// Lists bans or lifts them.
 pub async fn bans(place: &Place, args: &BansArgs) -> Result<Outcome, PeersError> {
-    let client = client(place)?;
+    let client = running::find(place)?;
     match &args.command {
         None => {
             let form = client.bans().await?;

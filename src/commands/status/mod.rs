@@ -11,14 +11,14 @@ pub(super) use miners::{difficulty, plain};
 
 use super::Outcome;
 use super::output::{OutputError, print, print_json};
+use super::running::{self, NoNode};
+use crate::api::ClientError;
 use crate::api::form::{HealthForm, MinersForm, PeersForm, TipForm};
-use crate::api::{self, Client, ClientError};
 use crate::chain::now;
 use crate::config::Place;
 use clap::Args;
 use serde::Serialize;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -45,8 +45,8 @@ pub struct StatusArgs {
 #[derive(Debug, Error)]
 pub enum StatusError {
     /// Nobody to ask.
-    #[error("no node runs on {}; start one with `commonwork run`, or say where its data is with --data-dir and --network", .0.display())]
-    NoNode(PathBuf),
+    #[error(transparent)]
+    NoNode(#[from] NoNode),
     /// The running node gave no answer.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -91,9 +91,8 @@ fn seconds() -> u64 {
 }
 
 async fn ask(place: &Place) -> Result<Status, StatusError> {
-    // Looked up each time: a node that was started again may listen elsewhere.
-    let interface = api::find(&place.data_dir).ok_or_else(|| StatusError::NoNode(place.data_dir.clone()))?;
-    let client = Client::new(interface);
+    let client = running::find(place)?;
+    let interface = client.address();
     let miners = client.miners().await?;
     let chain = if miners.solo { None } else { Some(client.tip().await?) };
     let peers = match client.peers().await {

@@ -54,10 +54,11 @@ fn shown(gone: Option<&StatusError>, last: Option<&(Instant, String)>, now: Inst
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::running::NoNode;
 
     #[test]
     fn a_node_that_went_away_is_told_with_what_it_said_last() {
-        let gone = StatusError::NoNode("/data".into());
+        let gone = StatusError::NoNode(NoNode("/data".into()));
         let now = Instant::now();
         assert!(shown(Some(&gone), None, now).starts_with("NO NODE      no node runs on /data;"));
         let last = (now, "chain        main\n".to_owned());
