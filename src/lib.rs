@@ -13,6 +13,7 @@ pub mod commands;
 pub mod config;
 pub mod dashboard;
 mod disk;
+mod hashes;
 pub mod history;
 pub mod legacy;
 pub mod logging;

@@ -28,14 +28,10 @@ pub struct Numbers {
     pub share_to_relay: Timing,
     /// From a found Bitcoin block to the answer of each bitcoind.
     pub block_to_answer: Timing,
-    /// Shares taken into the pool, by whomever.
-    pub shares: Counter,
-    /// Those of this node's own miners.
-    pub own_shares: Counter,
-    /// Share blocks taken, by whomever.
-    pub share_blocks: Counter,
-    /// Those of this node's own miners.
-    pub own_share_blocks: Counter,
+    /// Shares taken into the pool.
+    pub shares: Taken,
+    /// Share blocks taken.
+    pub share_blocks: Taken,
     /// Changes of the active branch.
     pub reorganisations: Counter,
     /// Bitcoin blocks submitted, each once.
@@ -54,6 +50,15 @@ impl Deref for Metrics {
     fn deref(&self) -> &Numbers {
         &self.0
     }
+}
+
+/// What was taken, by whose miners found it. Each is counted by itself: a difference of two numbers may fall.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// This node's own.
+    pub own: Counter,
+    /// Those of all other nodes.
+    pub others: Counter,
 }
 
 /// Submits that were refused.
@@ -171,8 +176,8 @@ mod tests {
     #[test]
     fn clones_count_together() {
         let metrics = Metrics::default();
-        metrics.clone().shares.add(2);
-        metrics.shares.count();
-        assert_eq!(metrics.shares.get(), 3);
+        metrics.clone().bitcoin_blocks.add(2);
+        metrics.bitcoin_blocks.count();
+        assert_eq!(metrics.bitcoin_blocks.get(), 3);
     }
 }

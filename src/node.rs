@@ -23,7 +23,7 @@
 //! | `recorder` | what is counted of miners, the chain's work, found Bitcoin blocks | the history (a thread, `history`) |
 //! | `troubles` | what is known of the node | alarms, when they begin and end |
 //! | `events-heard`, `on-event` | events; only where a command is to be run | that command |
-//! | `api` | requests on loopback | questions to the chain |
+//! | `api` (a thread) | requests on loopback | questions to the chain |
 //!
 //! Whichever task ends first ends the node. A node that mines solo (`solo`) has of these `bitcoin`, `builder`, the
 //! miners' servers, `found`, `doors`, `recorder`, `troubles`, `on-event` and `api`.
@@ -255,7 +255,7 @@ impl Node {
             history,
         };
         let told = (events, metrics);
-        let teller = Teller::new(told, config.place.network(), &bitcoin, Some(&chain), Some(finder.found()));
+        let teller = Teller::new(told, config.place.network(), &bitcoin, Some(&chain));
         tasks.spawn_until_stop("teller", teller.run());
         tasks.spawn("headers", headers.run(tasks.stop.child_token()));
         tasks.spawn_until_stop("clock", tick(chain.clone()));
@@ -265,7 +265,7 @@ impl Node {
             Doors { health: bitcoin.health(), footing: neighbours.footing.clone(), open: open_sender };
         tasks.spawn_until_stop("doors", doors.keep());
         servers.spawn(&tasks);
-        tasks.spawn("api", api::serve(api, Some(Arc::new(chain.clone())), ports, tasks.stop.child_token()));
+        interface::serve(&tasks, api, Some(Arc::new(chain.clone())), ports)?;
         unless_started.0.disarm();
         unless_started.1.disarm();
         Ok(Self {

@@ -42,10 +42,10 @@ impl FromRequestParts<Shared> for Chain {
                 "this node mines solo: there is no share chain, and a Bitcoin block pays its finder alone",
             ));
         };
-        let busy = "too many questions at once; ask again in a moment";
-        match shared.questions.clone().try_acquire_owned() {
+        // Others wait their turn: there are no more of them than connections.
+        match shared.questions.clone().acquire_owned().await {
             Ok(permit) => Ok(Self { source, _permit: permit }),
-            Err(_) => Err(fault(StatusCode::SERVICE_UNAVAILABLE, busy)),
+            Err(_) => Err(fault(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping")),
         }
     }
 }
@@ -106,7 +106,8 @@ pub(super) async fn payouts(chain: Chain, Asked(query): Asked<PayoutsQuery>) -> 
 }
 
 pub(super) async fn pool(shared: Shared, chain: Chain) -> Response {
-    answer(read::account::pool(chain.source(), shared.next_value()).await)
+    let mut day = shared.day.lock().await;
+    answer(read::account::pool(chain.source(), &mut day, shared.next_value()).await)
 }
 
 #[derive(Deserialize)]
@@ -131,7 +132,9 @@ pub(super) async fn owner(
     };
     let page = CreditsPage { before: query.before, count: query.count.unwrap_or(MAX_CREDITS / 10) };
     let mut found = shared.found.lock().await;
-    answer(read::account::account(chain.source(), &mut found, owner, shared.next_value(), page).await)
+    let mut day = shared.day.lock().await;
+    let kept = (&mut *found, &mut *day);
+    answer(read::account::account(chain.source(), kept, owner, shared.next_value(), page).await)
 }
 
 pub(super) async fn bitcoin_blocks(shared: Shared, chain: Chain, Asked(query): Asked<PageQuery>) -> Response {

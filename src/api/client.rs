@@ -107,9 +107,16 @@ impl Client {
         self.get(&format!("/v1/payouts?{share}{class}")).await
     }
 
-    /// Where miners connect, and how many there are.
+    /// Where miners connect, and all of them.
     pub async fn miners(&self) -> Result<MinersForm, ClientError> {
-        self.get("/v1/miners").await
+        let mut all: MinersForm = self.get("/v1/miners").await?;
+        while let Some(from) = all.next_from {
+            let page: MinersForm = self.get(&format!("/v1/miners?from={from}")).await?;
+            all.workers.extend(page.workers);
+            // A node that leads back would be asked for ever.
+            all.next_from = page.next_from.filter(|next| *next > from);
+        }
+        Ok(all)
     }
 
     /// The connected peers.

@@ -2,18 +2,23 @@
 
 use super::form::{BestForm, FeeForm, MinersForm, WorkerForm};
 use super::history::best;
-use super::reply::{fault, form};
+use super::reply::{Asked, fault, form};
 use super::routes::Shared;
 use crate::chain::now;
 use crate::history::Series;
 use crate::history::point::Best;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// Most miners in one answer.
+const MAX_WORKERS: usize = 1_000;
 
 /// What the interface sees of the miners.
 #[derive(Clone)]
@@ -32,8 +37,8 @@ pub struct MinersPort {
     pub authority: Option<String>,
     /// How many miners are connected.
     pub count: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// Each of them, now. Their number is bounded.
-    pub workers: Arc<dyn Fn() -> Vec<WorkerForm> + Send + Sync>,
+    /// Those at these places, now; whoever came first is at 0.
+    pub workers: Arc<dyn Fn(Range<usize>) -> Vec<WorkerForm> + Send + Sync>,
     /// Whether they are let in.
     pub serving: watch::Receiver<bool>,
     /// Whether a Bitcoin block pays its finder alone.
@@ -48,10 +53,22 @@ impl fmt::Debug for MinersPort {
     }
 }
 
-pub(super) async fn miners(shared: Shared) -> Response {
+#[derive(Deserialize)]
+pub(super) struct MinersQuery {
+    #[serde(default)]
+    from: usize,
+    count: Option<usize>,
+}
+
+pub(super) async fn miners(shared: Shared, Asked(query): Asked<MinersQuery>) -> Response {
     let Some(port) = &shared.ports.miners else {
         return fault(StatusCode::NOT_FOUND, "this node serves no miners");
     };
+    let end = query.from.saturating_add(query.count.unwrap_or(MAX_WORKERS).clamp(1, MAX_WORKERS));
+    // One more than are told, to learn whether there is one.
+    let mut workers = (port.workers)(query.from..end.saturating_add(1));
+    let is_cut = workers.len() > end - query.from;
+    workers.truncate(end - query.from);
     let mut told = MinersForm {
         serving: *port.serving.borrow(),
         count: (port.count)(),
@@ -64,7 +81,8 @@ pub(super) async fn miners(shared: Shared) -> Response {
         solo: port.solo,
         fee: port.fee.clone(),
         best: None,
-        workers: (port.workers)(),
+        workers,
+        next_from: is_cut.then_some(end as u64),
     };
     tell_best(&mut told, &best(&shared).await, now().0.into());
     form(told)
@@ -125,6 +143,7 @@ mod tests {
             solo: false,
             fee: None,
             best: None,
+            next_from: None,
             workers: vec![worker("a", Some(5.0)), worker("b", None), worker("c", Some(2.0))],
         };
         let best = |difficulty| Best { difficulty, time: 7, worker: "a".into() };

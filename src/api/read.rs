@@ -1,6 +1,7 @@
 //! The questions that can be asked about a chain, each answered in its form.
 
 pub mod account;
+pub mod day;
 pub mod found;
 pub mod payments;
 pub mod signals;

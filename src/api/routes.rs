@@ -18,6 +18,7 @@ use super::network::{NetworkPort, ban, bans, connect, lift, peers};
 use super::openapi::{Answer, Document, Operation, Parameter};
 use super::pages::with_pages;
 use super::read::account::NextValue;
+use super::read::day::Day;
 use super::read::found::FoundBlocks;
 use super::read::signals::Signals;
 use super::reply::fault;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// Questions that are worked on at once; further ones are told to come back.
+/// Questions that are worked on at once; further ones wait.
 const MAX_QUESTIONS: usize = 4;
 /// Streams of events at once; they leave most connections to others.
 const MAX_STREAMS: usize = 8;
@@ -79,6 +80,7 @@ pub(super) struct State {
     pub(super) streams: Arc<Semaphore>,
     pub(super) exports: Arc<Semaphore>,
     pub(super) found: SharedFound,
+    pub(super) day: Mutex<Day>,
     pub(super) signals: Mutex<Signals>,
     pub(super) ports: Ports,
     pub(super) stop: CancellationToken,
@@ -96,6 +98,7 @@ impl Shared {
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
             found: ports.found.take().unwrap_or_default(),
+            day: Mutex::default(),
             signals: Mutex::default(),
             ports,
             stop,
@@ -279,7 +282,9 @@ fn of_node(routes: Routes) -> Routes {
             bitcoinds,
         )
         .get(
-            Operation::new("/v1/miners", "Miners, and where they connect", Answer::of::<MinersForm>()),
+            Operation::new("/v1/miners", "Miners, and where they connect", Answer::of::<MinersForm>())
+                .with(Parameter::number("from", "miners that came earlier and are left out"))
+                .with(Parameter::number("count", "miners at most")),
             miners,
         )
         .get(Operation::new("/v1/peers", "Connected nodes", Answer::of::<PeersForm>()), peers)

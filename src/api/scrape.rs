@@ -7,7 +7,7 @@ use super::read::account;
 use super::reply::fault;
 use super::routes::Shared;
 use super::source::ask;
-use crate::metrics::{Metrics, Timing};
+use crate::metrics::{Metrics, Taken, Timing};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -52,7 +52,7 @@ struct ChainGauges {
 async fn chain_gauges(shared: &Shared) -> Option<ChainGauges> {
     let source = shared.source.as_deref()?;
     let _permit = shared.questions.acquire().await.ok()?;
-    let pool = account::pool(source, None).await.ok()?;
+    let pool = account::pool(source, &mut *shared.day.lock().await, None).await.ok()?;
     ask(source, move |reader| {
         let chain = &reader.chain;
         Ok(ChainGauges {
@@ -93,7 +93,7 @@ impl Page {
         let m = &self.metrics;
         let results =
             |accepted: u64, refused: u64| [("result", "accepted", accepted), ("result", "refused", refused)];
-        let finders = |all: u64, own: u64| [("by", "own", own), ("by", "others", all.saturating_sub(own))];
+        let finders = |taken: &Taken| [("by", "own", taken.own.get()), ("by", "others", taken.others.get())];
         let refused = &m.submits_refused;
         let submits = [
             ("accepted", &m.submits_accepted),
@@ -112,12 +112,12 @@ impl Page {
         writer.counters(
             "shares",
             "Shares taken into the pool, by whose miners found them",
-            &finders(m.shares.get(), m.own_shares.get()),
+            &finders(&m.shares),
         )?;
         writer.counters(
             "share_blocks",
             "Share blocks taken, by whose miners found them",
-            &finders(m.share_blocks.get(), m.own_share_blocks.get()),
+            &finders(&m.share_blocks),
         )?;
         writer.counter(
             "reorganisations",

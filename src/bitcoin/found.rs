@@ -21,6 +21,8 @@ use tracing::error;
 /// Most blocks kept; beyond it the lowest goes. A Bitcoin block takes 4 MB at most.
 const MAX_BLOCKS: usize = 64;
 const ENDING: &str = "block";
+/// Before the ending, where this node's own miners found it.
+const OWN: &str = "-own";
 
 /// The folder of found blocks.
 #[derive(Clone, Debug)]
@@ -37,7 +39,7 @@ impl FoundFolder {
 
     /// Keeps a block; it is on the disk when this returns.
     pub fn keep(&self, block: &FoundBlock) -> io::Result<()> {
-        disk::write(&self.file(block.height, block.hash), &block.bytes)?;
+        disk::write(&self.file(block.height, block.hash, block.own), &block.bytes)?;
         File::open(&self.path)?.sync_all()?;
         let mut names = self.names()?;
         while names.len() > MAX_BLOCKS {
@@ -48,10 +50,13 @@ impl FoundFolder {
 
     /// Forgets a block that a Bitcoin node has answered for.
     pub fn forget(&self, height: BitcoinHeight, hash: BlockHash) -> io::Result<()> {
-        match fs::remove_file(self.file(height, hash)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result,
+        for own in [false, true] {
+            match fs::remove_file(self.file(height, hash, own)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// The blocks that are left, lowest first. Files that are no blocks are left alone.
@@ -63,8 +68,9 @@ impl FoundFolder {
         Ok(blocks)
     }
 
-    fn file(&self, height: BitcoinHeight, hash: BlockHash) -> PathBuf {
-        self.path.join(format!("{:010}-{hash}.{ENDING}", height.0))
+    fn file(&self, height: BitcoinHeight, hash: BlockHash, own: bool) -> PathBuf {
+        let own = if own { OWN } else { "" };
+        self.path.join(format!("{:010}-{hash}{own}.{ENDING}", height.0))
     }
 
     /// The paths of the blocks, lowest first.
@@ -140,7 +146,8 @@ fn height_of(path: &Path) -> Option<BitcoinHeight> {
 fn read(path: &Path, height: BitcoinHeight) -> Option<FoundBlock> {
     let bytes = fs::read(path).ok()?;
     let block: Block = deserialize(&bytes).ok()?;
-    Some(FoundBlock { hash: block.block_hash(), height, bytes })
+    let own = path.file_stem()?.to_str()?.ends_with(OWN);
+    Some(FoundBlock { hash: block.block_hash(), height, bytes, own })
 }
 
 #[cfg(test)]
@@ -152,7 +159,8 @@ mod tests {
 
     fn found(height: u32) -> FoundBlock {
         let block = solved(&with_transactions(2), &height.to_le_bytes());
-        FoundBlock { hash: block.block_hash(), height: BitcoinHeight(height), bytes: serialize(&block) }
+        let (hash, bytes) = (block.block_hash(), serialize(&block));
+        FoundBlock { hash, height: BitcoinHeight(height), bytes, own: height.is_multiple_of(2) }
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct FoundBlock {
     pub height: BitcoinHeight,
     /// The whole block in consensus encoding.
     pub bytes: Vec<u8>,
+    /// Whether this node's own miners found it.
+    pub own: bool,
 }
 
 /// What one bitcoind said of a block.

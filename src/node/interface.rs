@@ -1,11 +1,12 @@
-//! What the interface is told of the node: facts for its health, and what happens.
+//! The interface's thread, and what it is told of the node: facts for its health, and what happens.
 
 use super::Asked;
+use super::tasks::Tasks;
 use crate::api::events::Events;
 use crate::api::form::{EventForm, OwnerForm, Text, blocks_of};
 use crate::api::health::{Alarm, BitcoindFacts, Facts, NetworkFacts, Standing};
 use crate::api::read::account::NextValue;
-use crate::api::{MinersPort, NodePort};
+use crate::api::{self, ChainSource, MinersPort, NodePort, Ports};
 use crate::bitcoin::Template;
 use crate::bitcoin::Verdict;
 use crate::bitcoin::client::{BitcoinClient, Health};
@@ -16,17 +17,37 @@ use crate::metrics::Metrics;
 use crate::peers::driver::Footing;
 use crate::peers::io;
 use crate::peers::status::NetworkStatus;
+use anyhow::Context;
 use bitcoin::BlockHash;
 use sharechain::chain::{LockedIn, TooDeep};
 use sharechain::params::Network;
-use sharechain::store::Solution;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, error};
+
+/// Serves the interface on a thread of its own, so that however much is asked, miners do not wait for it.
+pub(super) fn serve(
+    tasks: &Tasks,
+    listener: TcpListener,
+    source: Option<Arc<dyn ChainSource>>,
+    ports: Ports,
+) -> anyhow::Result<()> {
+    // It belongs to the runtime that it was made in.
+    let listener = listener.into_std().context("the interface's port")?;
+    let stop = tasks.stop.child_token();
+    let task = async move {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => api::serve(listener, source, ports, stop).await,
+            Err(error) => error!(%error, "the interface's port cannot be listened on"),
+        }
+    };
+    tasks.spawn_apart("api", task).context("the interface gets no thread")
+}
 
 /// Where facts come from.
 pub(super) struct Gauges {
@@ -116,17 +137,12 @@ pub(super) struct Teller {
     network: Network,
     /// None for a node that mines solo.
     chain: Option<broadcast::Receiver<ChainEvent>>,
-    found: Option<broadcast::Receiver<Arc<Solution>>>,
     submitted: broadcast::Receiver<Arc<FoundBlock>>,
     outcomes: broadcast::Receiver<BlockOutcome>,
-    /// This node's own among them, newest last.
-    own: Vec<BlockHash>,
     /// When Bitcoin blocks were submitted, newest last.
     since: VecDeque<(BlockHash, Instant)>,
 }
 
-/// Own Bitcoin blocks that are remembered until they are told of.
-const MOST_OWN: usize = 64;
 /// Bitcoin blocks whose answers are waited for to be measured.
 const MOST_MEASURED: usize = 64;
 
@@ -137,21 +153,10 @@ impl Teller {
         network: Network,
         bitcoin: &BitcoinClient,
         chain: Option<&ChainHandle>,
-        found: Option<broadcast::Receiver<Arc<Solution>>>,
     ) -> Self {
         let (submitted, outcomes) = (bitcoin.submitter().submitted(), bitcoin.outcomes());
         let chain = chain.map(ChainHandle::events);
-        Self {
-            events,
-            metrics,
-            network,
-            chain,
-            found,
-            submitted,
-            outcomes,
-            own: Vec::new(),
-            since: VecDeque::new(),
-        }
+        Self { events, metrics, network, chain, submitted, outcomes, since: VecDeque::new() }
     }
 
     /// Until the chain or the Bitcoin side ends.
@@ -174,16 +179,13 @@ impl Teller {
     }
 
     fn count(&self, event: &ChainEvent) {
-        let (all, own, source) = match event {
-            ChainEvent::Share { source, .. } => (&self.metrics.shares, &self.metrics.own_shares, source),
-            ChainEvent::Block { source, .. } => {
-                (&self.metrics.share_blocks, &self.metrics.own_share_blocks, source)
-            }
+        let (taken, source) = match event {
+            ChainEvent::Share { source, .. } => (&self.metrics.shares, source),
+            ChainEvent::Block { source, .. } => (&self.metrics.share_blocks, source),
             ChainEvent::Reorganised(_) => return self.metrics.reorganisations.count(),
             _ => return,
         };
-        all.count();
-        own.add(u64::from(*source == OWN_MINERS));
+        if *source == OWN_MINERS { taken.own.count() } else { taken.others.count() }
     }
 
     fn tell_of_chain(&self, event: &ChainEvent) {
@@ -242,7 +244,6 @@ impl Teller {
     }
 
     fn tell_of_block(&mut self, block: &FoundBlock) {
-        self.hear_of_own();
         self.metrics.bitcoin_blocks.count();
         self.since.push_back((block.hash, Instant::now()));
         if self.since.len() > MOST_MEASURED {
@@ -251,21 +252,8 @@ impl Teller {
         self.events.tell(EventForm::BitcoinBlock {
             bitcoin_height: block.height.0,
             hash: Text(block.hash),
-            own: self.chain.is_none() || self.own.contains(&block.hash),
+            own: block.own,
         });
-    }
-
-    fn hear_of_own(&mut self) {
-        let Some(found) = &mut self.found else { return };
-        loop {
-            match found.try_recv() {
-                Ok(solution) => self.own.push(solution.header.block_hash()),
-                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
-                Err(_) => break,
-            }
-        }
-        let too_many = self.own.len().saturating_sub(MOST_OWN);
-        self.own.drain(..too_many);
     }
 
     fn tell_of_outcome(&self, BlockOutcome { hash, height, backend, outcome }: BlockOutcome) {

@@ -127,7 +127,7 @@ impl Servers {
             legacy: listeners.legacy.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?,
             authority: authority.as_ref().map(ToString::to_string),
             count: Arc::new(move || for_count.count() as u64),
-            workers: Arc::new(move || workers::now(&for_workers, network)),
+            workers: Arc::new(move |places| workers::now(&for_workers, places, network)),
             serving: open.clone(),
             solo,
             fee: fee.as_ref().map(|fee| FeeForm {

@@ -6,6 +6,7 @@ use crate::api::SharedFound;
 use crate::api::events::Events;
 use crate::chain::ChainHandle;
 use crate::config::Config;
+use crate::hashes;
 use crate::history::Series;
 use crate::history::keeper::{self, HistoryHandle, NoHistory};
 use crate::history::point::{Point, Refused};
@@ -172,7 +173,7 @@ impl Recorder {
     async fn pool(&self, begin: u32, end: u32) -> Option<f64> {
         let pool = self.pool.as_ref().filter(|pool| pool.footing.borrow().ready)?;
         let work = pool.chain.read(move |reader| work_between(reader.chain, begin, end)).await.ok()?;
-        Some(hashes(work))
+        Some(hashes::of_work(work))
     }
 }
 
@@ -186,13 +187,6 @@ fn work_between(chain: &ShareChain, begin: u32, end: u32) -> Work {
         let before = chain.block(&block.parent).map_or(Work::ZERO, |parent| parent.work);
         sum.saturating_add(block.work.saturating_sub(before))
     })
-}
-
-/// Near enough for a rate.
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-fn hashes(work: Work) -> f64 {
-    let words = work.0.0.iter().rev();
-    words.fold(0.0, |sum, word| sum * 64_f64.exp2() + *word as f64)
 }
 
 fn point(seconds: u32, miners: u32, news: &News) -> Point {
@@ -264,11 +258,5 @@ mod tests {
         assert_eq!(history.read(wanted(Series::Node)).await, Ok(rig));
         let names: Vec<_> = history.list().await.expect("it is read").into_keys().collect();
         assert_eq!(names, [Series::Node, Series::worker("rig")]);
-    }
-
-    #[test]
-    fn work_is_a_number_of_hashes() {
-        assert_eq!(hashes(Work(primitive_types::U256::from(12_345))), 12_345.0);
-        assert_eq!(hashes(Work(primitive_types::U256::one() << 130)), 130_f64.exp2());
     }
 }

@@ -1,6 +1,6 @@
 //! A node that mines solo: bitcoind, jobs, miners. No share chain, no store of one, no other nodes.
 
-use super::interface::{Gauges, Teller};
+use super::interface::{self, Gauges, Teller};
 use super::miners::{self, Doors, Listeners, Servers, Service};
 use super::tasks::Tasks;
 use super::upstreams::Guard;
@@ -108,11 +108,11 @@ pub(super) async fn run(
         history,
         ..api::Ports::default()
     };
-    tasks.spawn_until_stop("teller", Teller::new((events, metrics), network, &bitcoin, None, None).run());
+    tasks.spawn_until_stop("teller", Teller::new((events, metrics), network, &bitcoin, None).run());
     let doors = Doors { health: bitcoin.health(), footing, open: open_sender };
     tasks.spawn_until_stop("doors", doors.keep());
     servers.spawn(&tasks);
-    tasks.spawn("api", api::serve(api, None, ports, tasks.stop.child_token()));
+    interface::serve(&tasks, api, None, ports)?;
     tasks.run(asked.or(&shutdown)).await;
     bitcoin_stop.cancel();
     bitcoin.stopped().await;

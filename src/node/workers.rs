@@ -8,12 +8,13 @@ use crate::stratum::session::Now;
 use crate::stratum::sessions::Sessions;
 use crate::stratum::visitor::Protocol;
 use sharechain::params::Network;
+use std::ops::Range;
 use std::time::Instant;
 
-/// All of them, now.
-pub(super) fn now(sessions: &Sessions, network: Network) -> Vec<WorkerForm> {
+/// Those at these places, now.
+pub(super) fn now(sessions: &Sessions, places: Range<usize>, network: Network) -> Vec<WorkerForm> {
     let now = server::now();
-    sessions.snapshot(now.instant).into_iter().map(|miner| form(miner, network, now)).collect()
+    sessions.snapshot(places, now.instant).into_iter().map(|miner| form(miner, network, now)).collect()
 }
 
 fn form(miner: MinerSnapshot, network: Network, now: Now) -> WorkerForm {

@@ -290,9 +290,9 @@ impl Desk {
             Ok((block, height)) => {
                 info!(%hash, height = height.0, "BITCOIN BLOCK found by another node of the pool, submitting it too");
                 let bytes = serialize(&block);
-                // Before it is submitted, so that it does not count as this node's own.
+                // Before it is submitted, so that it is not told to others as news of this node's.
                 self.finished(Arc::new(block));
-                self.parts.submitter.submit(FoundBlock { hash, height, bytes });
+                self.parts.submitter.submit(FoundBlock { hash, height, bytes, own: false });
                 Verdict::Accept
             }
             Err(failure) => {

@@ -8,14 +8,13 @@
 use super::scheme::{Formula, Income, Run, Scheme, Sums};
 use super::settings::Settings;
 use super::windowed::Windowed;
+use crate::hashes;
 use crate::simulate::random::Random;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Script};
-use primitive_types::U256;
 use sharechain::owner::Owner;
 use sharechain::params::{BONUS_PER_10_000, ChainParams};
 use sharechain::payout::{Selection, select_all, select_down_to, select_for_class, split};
-use sharechain::target::Target;
 use sharechain::units::{BitcoinHeight, Score};
 
 /// Draws that a choice of whom to pay is worth, and so many more for each owner: it takes that much longer.
@@ -45,7 +44,7 @@ impl ShareChain {
     /// By these settings.
     pub fn new(settings: &Settings) -> Self {
         let params = settings.params();
-        let easiest = hashes(params.easiest_target());
+        let easiest = hashes::of_target(params.easiest_target());
         let spacing = f64::from(params.spacing).max(easiest / settings.pool_hash_rate) / super::DAY;
         let blocks = settings.blocks_per_day();
         let most_score = params.window_score.0 as f64 / Score::ONE.0 as f64;
@@ -163,12 +162,6 @@ impl ShareChain {
     fn in_hand(&self) -> f64 {
         -(-self.pool.own_rate() * self.pool.window).exp_m1()
     }
-}
-
-/// Hashes that it takes to meet a target, on average.
-fn hashes(target: Target) -> f64 {
-    let U256(limbs) = target.work().0;
-    limbs.iter().rev().fold(0.0, |sum, limb| sum * 18_446_744_073_709_551_616.0 + *limb as f64)
 }
 
 /// Somebody's script.
@@ -298,13 +291,6 @@ mod tests {
             pool_blocks_per_day: 14.4,
         };
         within(expected(&chain.params, &standing).per_day, chain.income(0, 1.0).mean.value, 1e-6);
-    }
-
-    #[test]
-    fn hashes_are_those_of_the_target() {
-        assert_eq!([Target::MAX, Target::MAX.harder_by(1 << 20)].map(hashes), [1.0, 1_048_576.0]);
-        let target = Target::new(U256::one() << 180).expect("not zero");
-        within(hashes(target), 2_f64.powi(76), 1e-12);
     }
 
     #[test]

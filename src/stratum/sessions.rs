@@ -9,6 +9,7 @@ use super::served::{MAX_AGE, ServedJobs};
 use super::visitor::Visitor;
 use crate::metrics::Metrics;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -92,11 +93,11 @@ impl Sessions {
         self.seats.taken()
     }
 
-    /// All miners, as they are now; those that came first in front.
-    pub fn snapshot(&self, now: Instant) -> Vec<MinerSnapshot> {
+    /// The miners at these places, as they are now; whoever came first is at 0.
+    pub fn snapshot(&self, places: Range<usize>, now: Instant) -> Vec<MinerSnapshot> {
         let mut live = self.records();
         live.sort_by_key(|record| record.visitor().since);
-        live.into_iter().map(|record| record.snapshot(now)).collect()
+        live.iter().skip(places.start).take(places.len()).map(|record| record.snapshot(now)).collect()
     }
 
     /// What is known of each miner.
@@ -235,7 +236,10 @@ mod tests {
         assert_eq!(fourth.extranonce1(), [0, 0, 0, 2], "an extranonce rests before it comes back");
         let now = Instant::now();
         fourth.record.on_submit(Err(Reason::Stale), now);
-        let stale: Vec<u64> = sessions.snapshot(now).iter().map(|miner| miner.tally.stale).collect();
-        assert_eq!(stale, [0, 0, 1], "in the order in which they came");
+        let stale = |places| -> Vec<u64> {
+            sessions.snapshot(places, now).iter().map(|miner| miner.tally.stale).collect()
+        };
+        assert_eq!(stale(0..9), [0, 0, 1], "in the order in which they came");
+        assert_eq!((stale(2..3), stale(0..2), stale(3..9)), (vec![1], vec![0, 0], vec![]));
     }
 }

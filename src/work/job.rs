@@ -403,7 +403,7 @@ impl Candidate {
         let mut header = [0; 80];
         header.copy_from_slice(&encode::serialize(&self.header));
         let bytes = template.block(&header, &coinbase);
-        Ok(FoundBlock { hash: self.header.block_hash(), height: template.height, bytes })
+        Ok(FoundBlock { hash: self.header.block_hash(), height: template.height, bytes, own: true })
     }
 }
 

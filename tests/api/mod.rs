@@ -13,7 +13,7 @@ mod scrape;
 use crate::support::rig::{Rig, Want, Work, owner, params};
 use commonwork::address::address_of;
 use commonwork::api::export::{EndLine, Line};
-use commonwork::api::form::{FeeForm, OutputKind, PlaceForm, RefusedForm, WorkerForm};
+use commonwork::api::form::{FeeForm, MinersForm, OutputKind, PlaceForm, RefusedForm, WorkerForm};
 use commonwork::api::{Client, ClientError, MinersPort, Opened, Ports, serve};
 use sharechain::share::ShareId;
 use std::net::SocketAddr;
@@ -251,7 +251,11 @@ fn worker() -> WorkerForm {
     }
 }
 
-/// Seven miners, let in at these addresses.
+fn workers() -> [WorkerForm; 2] {
+    [worker(), WorkerForm { name: "bc1q.other".into(), ..worker() }]
+}
+
+/// Seven miners, two of them told of, let in at these addresses.
 fn miners_port(addresses: Vec<SocketAddr>) -> MinersPort {
     let (_open, serving) = tokio::sync::watch::channel(true);
     MinersPort {
@@ -265,7 +269,7 @@ fn miners_port(addresses: Vec<SocketAddr>) -> MinersPort {
         serving,
         solo: false,
         fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
-        workers: Arc::new(|| vec![worker()]),
+        workers: Arc::new(|places| workers().into_iter().skip(places.start).take(places.len()).collect()),
     }
 }
 
@@ -281,7 +285,16 @@ async fn where_miners_connect_is_told_where_there_are_any() {
     assert_eq!((told.serving, told.count, told.stratum), (true, 7, vec![address]));
     assert_eq!((told.authority.as_deref(), told.stratum_v2.len()), (Some("9bX"), 0));
     assert_eq!(told.legacy, [address]);
-    assert_eq!(told.workers, [worker()]);
+    assert_eq!((&told.workers[..], told.next_from), (&workers()[..], None));
+    let page = |range: &'static str| async move {
+        let answer = raw::ask(address, &format!("GET /v1/miners?{range}"), &[]).await;
+        let page: MinersForm = serde_json::from_str(raw::body(&answer)).expect("a page");
+        (page.workers, page.next_from)
+    };
+    assert_eq!(page("count=1").await, (workers()[..1].to_vec(), Some(1)));
+    assert_eq!(page("from=1&count=1").await, (workers()[1..].to_vec(), None));
+    assert_eq!(page("from=2").await, (vec![], None));
+    assert_eq!(page("from=18446744073709551615").await, (vec![], None));
     assert_eq!(told.fee, Some(FeeForm { per_10_000: 50, address: "bc1q".into() }));
     stop.cancel();
 

@@ -122,6 +122,36 @@ fn network() -> sharechain::params::Network {
 }
 
 #[tokio::test]
+async fn the_next_block_is_expected_by_the_window_that_is_due_and_not_by_the_tips() {
+    let (mut rig, _) = pool();
+    // Worked on since the base of the job that is current, so that the next block pays none of it.
+    for _ in 0..2 {
+        for _ in 0..4 {
+            rig.share(4);
+        }
+        rig.block(4);
+    }
+    let addresses: Vec<String> = (1..=4).map(|n| address(&rig, n)).collect();
+    let (client, _stop) = serve_rig(rig).await;
+    let accounts = accounts(&client, &addresses).await;
+    let late = &accounts[3];
+    assert!(late.window_part > 0.05, "{late:?}");
+    // All that it may get is the bonus, if it finds the block.
+    let bonus = SUBSIDY / 200;
+    assert!((1..=bonus).contains(&late.expected.next_block_satoshis), "{late:?}");
+    let all: u64 = accounts.iter().map(|account| account.expected.next_block_satoshis).sum();
+    assert!(all.abs_diff(SUBSIDY) <= 4, "{all}");
+    let now = client.payouts(None, Some(360)).await.expect("payouts");
+    for (account, address) in accounts.iter().zip(&addresses) {
+        let outputs = now.outputs.iter().filter(|output| output.address.as_ref() == Some(address));
+        let due: u64 = outputs.map(|output| output.satoshis).sum();
+        // The bonus on top, as likely as the owner is to find the block, and a satoshi of rounding.
+        let expected = account.expected.next_block_satoshis;
+        assert!((due.saturating_sub(1)..=due + bonus + 1).contains(&expected), "{expected}, {due}");
+    }
+}
+
+#[tokio::test]
 async fn credits_are_told_page_by_page() {
     let (rig, _) = pool();
     let address = address(&rig, 2);

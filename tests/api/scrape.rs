@@ -50,8 +50,8 @@ async fn numbers_are_served_by_the_conventions() {
     metrics.submits_refused.stale.count();
     metrics.submit_to_answer.observe(Duration::from_micros(60));
     metrics.submit_to_answer.observe(Duration::from_secs(60));
-    metrics.shares.add(3);
-    metrics.own_shares.count();
+    metrics.shares.others.add(2);
+    metrics.shares.own.count();
     let page = page(&served).await;
     for line in [
         "# TYPE commonwork_submits counter",

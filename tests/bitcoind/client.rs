@@ -67,7 +67,7 @@ async fn outcome(outcomes: &mut broadcast::Receiver<BlockOutcome>) -> BlockOutco
 }
 
 fn found(block: &Block, height: u32) -> FoundBlock {
-    FoundBlock { hash: block.block_hash(), height: BitcoinHeight(height), bytes: serialize(block) }
+    FoundBlock { hash: block.block_hash(), height: BitcoinHeight(height), bytes: serialize(block), own: true }
 }
 
 #[tokio::test(flavor = "multi_thread")]

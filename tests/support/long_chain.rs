@@ -67,6 +67,16 @@ pub(crate) fn make_chain(params: &ChainParams, folder: &Path, blocks: u32) {
 
 /// The same, for a chain that will end now when `more` blocks have been mined by the maker that it gives.
 pub(crate) fn make_chain_and(params: &ChainParams, folder: &Path, blocks: u32, more: u32) -> Maker {
+    make_chain_of(params, folder, (blocks, more), OWNERS)
+}
+
+/// The same, of the work of so many owners.
+pub(crate) fn make_chain_of(
+    params: &ChainParams,
+    folder: &Path,
+    (blocks, more): (u32, u32),
+    owners: u64,
+) -> Maker {
     let path = folder.join("embedded/sharechain");
     fs::create_dir_all(&path).expect("made");
     let open = OpenStore { path: &path, params, move_corrupt_aside: false };
@@ -75,7 +85,7 @@ pub(crate) fn make_chain_and(params: &ChainParams, folder: &Path, blocks: u32, m
     store.commit_headers(&[(BitcoinHeight(0), genesis)]).expect("room on the disk");
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let start = u32::try_from(since).expect("before 2106") - 30 * (blocks + more + 1);
-    let mut maker = Maker::new(params, UnixTime(start));
+    let mut maker = Maker { owners, ..Maker::new(params, UnixTime(start)) };
     let has_bitcoin = network_bits(params) == EASY_BITS;
     for n in 0..blocks {
         if has_bitcoin && n % BITCOIN_EVERY == 0 {
@@ -93,6 +103,7 @@ pub(crate) struct Maker {
     pub(crate) chain: ShareChain,
     /// Its clock.
     pub(crate) now: UnixTime,
+    owners: u64,
     jobs: u64,
 }
 
@@ -100,7 +111,7 @@ impl Maker {
     pub(crate) fn new(params: &ChainParams, now: UnixTime) -> Self {
         let genesis = embedded_genesis(network_bits(params));
         let headers = HeaderTree::new(params, &[genesis]).expect("the first block");
-        Self { chain: ShareChain::new(params.clone(), headers), now, jobs: 0 }
+        Self { chain: ShareChain::new(params.clone(), headers), now, owners: OWNERS, jobs: 0 }
     }
 
     /// Mines a Bitcoin block on the best one.
@@ -165,7 +176,7 @@ impl Maker {
             tag: Tag::pushing(format!("/bench/{:010}", self.jobs).as_bytes()).expect("short"),
             witness_commitment: [3; 32],
             share_target: draft.easiest_share_target,
-            owner: owner(self.jobs % OWNERS),
+            owner: owner(self.jobs % self.owners),
             class: 11,
         };
         let made = draft.make(self.chain.params(), self.chain.id(), choices).expect("a class");

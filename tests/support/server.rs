@@ -162,7 +162,7 @@ impl Running {
 
     /// The miners that are connected.
     pub(crate) fn miners(&self) -> Vec<MinerSnapshot> {
-        self.sessions.snapshot(Instant::now())
+        self.sessions.snapshot(0..usize::MAX, Instant::now())
     }
 
     /// The classes that jobs were asked for.

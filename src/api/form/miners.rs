@@ -36,9 +36,12 @@ pub struct MinersForm {
     /// The best share that any miner of this node ever handed in.
     #[serde(default)]
     pub best: Option<BestForm>,
-    /// Each of them, those that came first in front: as many as `count`, or a few more or less that come or go just now.
+    /// A page of them, those that came first in front. A few may come or go between two pages.
     #[serde(default)]
     pub workers: Vec<WorkerForm>,
+    /// Where to go on, as `from`; none where these are the last.
+    #[serde(default)]
+    pub next_from: Option<u64>,
 }
 
 /// One miner: a connection of Stratum v1, a channel of Stratum V2, or a worker of `getwork` and `getblocktemplate`.

@@ -1,26 +1,23 @@
 //! What is known of one owner, and of the pool's work: scores, expectations, credits. Payments come from [`super::payments`].
 
+use super::day::{Credited, Day, News};
 use super::found::FoundBlocks;
 use super::next_header;
-use crate::api::form::{
-    AccountForm, CreditForm, ExpectedForm, OwnerForm, PaidForm, PoolForm, RecentForm, Text, blocks_of,
-};
+use crate::api::form::{AccountForm, CreditForm, ExpectedForm, OwnerForm, PaidForm, PoolForm, blocks_of};
 use crate::api::source::{ChainSource, ReadError, ask};
 use crate::chain::Reader;
+use crate::hashes;
 use crate::rewards::expected::{Standing, expected};
-use sharechain::chain::{BlockSummary, Ranking};
+use sharechain::chain::Ranking;
 use sharechain::owner::Owner;
-use sharechain::target::{Target, Work};
+use sharechain::params::ChainParams;
+use sharechain::target::Target;
 use sharechain::units::{BitcoinHeight, Height, Score};
-use sharechain::window::Contribution;
 
-/// Most share blocks that are measured for what is said of the last day.
-const MAX_RECENT: u32 = 5_760;
 /// Most credits in one answer.
 pub const MAX_CREDITS: u32 = 1_000;
 /// Most share blocks that one answer looks at for credits.
 pub const MAX_CREDIT_BLOCKS: u32 = 2_880;
-const DAY: u32 = 86_400;
 
 /// Which credits are asked for.
 #[derive(Clone, Copy, Debug)]
@@ -41,88 +38,118 @@ pub struct NextValue {
 }
 
 /// The work of the whole pool. `value` is that of the newest template, if there is one.
-pub async fn pool(source: &dyn ChainSource, value: Option<NextValue>) -> Result<PoolForm, ReadError> {
-    ask(source, move |reader| {
+pub async fn pool(
+    source: &dyn ChainSource,
+    day: &mut Day,
+    value: Option<NextValue>,
+) -> Result<PoolForm, ReadError> {
+    let known = day.tip();
+    let (news, next, height, (score, owners, blocks)) = ask(source, move |reader| {
         let next = Next::of(reader, value)?;
-        let (recent, _) = recent(reader, None);
-        let recent = recent.form(next.work);
         let tip = reader.chain.tip();
         let window = reader.chain.window(&tip);
-        let (score, owners, blocks) =
+        let window =
             window.map_or_else(Default::default, |window| (window.total(), window.owners(), window.len()));
-        Ok(PoolForm {
-            height: reader.chain.height().0,
-            window_score: blocks_of(score),
-            window_owners: owners as u64,
-            window_blocks: blocks as u64,
-            recent,
-            next_block_satoshis: next.satoshis,
-            hashes_per_bitcoin_block: hashes_of(next.work),
-        })
+        Ok((News::since(reader.chain, known), next, reader.chain.height(), window))
     })
-    .await
+    .await?;
+    day.take(news);
+    Ok(PoolForm {
+        height: height.0,
+        window_score: blocks_of(score),
+        window_owners: owners as u64,
+        window_blocks: blocks as u64,
+        recent: day.of_all().form(next.hashes),
+        next_block_satoshis: next.satoshis,
+        hashes_per_bitcoin_block: next.hashes,
+    })
 }
 
 /// What is known of an owner. `value` is that of the newest template, if there is one.
 pub async fn account(
     source: &dyn ChainSource,
-    found: &mut FoundBlocks,
+    (found, day): (&mut FoundBlocks, &mut Day),
     owner: Owner,
     value: Option<NextValue>,
     page: CreditsPage,
 ) -> Result<AccountForm, ReadError> {
     found.catch_up(source).await?;
     let paid: PaidForm = found.paid(source, owner).await?;
-    ask(source, move |reader| {
-        let network = reader.chain.params().network;
-        let next = Next::of(reader, value)?;
-        let (all, own) = recent(reader, Some(&owner));
-        let (all, own) = (all.form(next.work), own.form(next.work));
-        let tip = reader.chain.tip();
-        let ranking = reader.chain.ranking(&tip).unwrap_or_default();
-        let (score, total) = (score_in(&ranking, &owner), total_of(&ranking));
-        let place = ranking.iter().position(|(other, _)| *other == owner);
-        let due = reader.chain.ranking_due_next(next.height).unwrap_or_default();
-        // Who finds blocks is told from the work of the last day.
-        let standing = Standing {
-            owner,
-            score: score_in(&due, &owner),
-            window: total_of(&due),
-            height: next.height,
-            value: next.satoshis,
-            blocks_per_day: own.bitcoin_blocks_per_day,
-            pool_blocks_per_day: all.bitcoin_blocks_per_day,
-        };
-        let told = expected(reader.chain.params(), &standing);
-        let expected = ExpectedForm {
-            block_satoshis: next.satoshis,
-            next_block_satoshis: told.next_block,
-            satoshis_per_day: satoshis(told.per_day),
-            fair_satoshis_per_day: satoshis(told.fair_per_day),
-        };
-        let (credits, next_before) = credits(reader, &owner, page);
-        Ok(AccountForm {
-            owner: OwnerForm::new(&owner, network),
-            height: reader.chain.height().0,
-            window_score: blocks_of(score),
-            window_part: part(score, total),
-            window_rank: place.map(|place| place as u64 + 1),
-            recent: own,
-            expected,
-            paid,
-            credits,
-            next_before,
-        })
+    let known = day.tip();
+    let (news, seen) = ask(source, move |reader| {
+        let seen = Seen::of(reader, value)?;
+        Ok((News::since(reader.chain, known), seen))
     })
-    .await
+    .await?;
+    day.take(news);
+    let Seen { params, height, next, ranking, due } = seen;
+    let own = day.of(&owner).form(next.hashes);
+    let (score, total) = (score_in(&ranking, &owner), total_of(&ranking));
+    let place = ranking.iter().position(|(other, _)| *other == owner);
+    // Who finds blocks is told from the work of the last day.
+    let standing = Standing {
+        owner,
+        score: score_in(&due, &owner),
+        window: total_of(&due),
+        height: next.height,
+        value: next.satoshis,
+        blocks_per_day: own.bitcoin_blocks_per_day,
+        pool_blocks_per_day: day.of_all().form(next.hashes).bitcoin_blocks_per_day,
+    };
+    let told = expected(&params, &standing);
+    let expected = ExpectedForm {
+        block_satoshis: next.satoshis,
+        next_block_satoshis: told.next_block,
+        satoshis_per_day: satoshis(told.per_day),
+        fair_satoshis_per_day: satoshis(told.fair_per_day),
+    };
+    let (credits, next_before) = credits(source, day, owner, (page, height)).await?;
+    Ok(AccountForm {
+        owner: OwnerForm::new(&owner, params.network),
+        height: height.0,
+        window_score: blocks_of(score),
+        window_part: part(score, total),
+        window_rank: place.map(|place| place as u64 + 1),
+        recent: own,
+        expected,
+        paid,
+        credits,
+        next_before,
+    })
+}
+
+/// What the chain is asked for an account. The rest is worked out where nothing waits for it.
+struct Seen {
+    params: ChainParams,
+    height: Height,
+    next: Next,
+    /// At the tip.
+    ranking: Ranking,
+    /// What the next Bitcoin block is paid by.
+    due: Ranking,
+}
+
+impl Seen {
+    fn of(reader: &mut Reader<'_>, value: Option<NextValue>) -> Result<Self, ReadError> {
+        let next = Next::of(reader, value)?;
+        let chain = &mut reader.chain;
+        let tip = chain.tip();
+        Ok(Self {
+            ranking: chain.ranking(&tip).unwrap_or_default(),
+            due: chain.ranking_due_next(next.height).unwrap_or_default(),
+            params: chain.params().clone(),
+            height: chain.height(),
+            next,
+        })
+    }
 }
 
 /// The next Bitcoin block, as far as expectations need it.
 struct Next {
     height: BitcoinHeight,
     satoshis: u64,
-    /// Work that it takes.
-    work: Work,
+    /// Hashes that it takes, on average.
+    hashes: f64,
 }
 
 impl Next {
@@ -132,7 +159,7 @@ impl Next {
         let subsidy = reader.chain.params().subsidy(height);
         let satoshis = value.filter(|value| value.height == height).map_or(subsidy, |value| value.satoshis);
         let target = Target::from_compact(header.bits).unwrap_or(Target::MAX);
-        Ok(Self { height, satoshis, work: target.work() })
+        Ok(Self { height, satoshis, hashes: hashes::of_target(target) })
     }
 }
 
@@ -153,100 +180,41 @@ fn satoshis(amount: f64) -> u64 {
     amount.round() as u64
 }
 
-fn hashes_of(work: Work) -> f64 {
-    let limbs = work.0.0.iter().rev();
-    limbs.fold(0.0, |sum, limb| sum * 2_f64.powi(64) + *limb as f64)
-}
-
-/// Work that newest share blocks credit.
-#[derive(Clone, Copy, Debug, Default)]
-struct Recent {
-    seconds: u32,
-    blocks: u64,
-    score: Score,
-}
-
-impl Recent {
-    fn form(self, work: Work) -> RecentForm {
-        let a_second = if self.seconds == 0 { 0.0 } else { blocks_of(self.score) / f64::from(self.seconds) };
-        RecentForm {
-            seconds: self.seconds,
-            share_blocks: self.blocks,
-            bitcoin_blocks_per_day: a_second * f64::from(DAY),
-            hashes_per_second: a_second * hashes_of(work),
-        }
+/// The credits of a page at a chain of this height, and where the next page begins.
+async fn credits(
+    source: &dyn ChainSource,
+    day: &Day,
+    owner: Owner,
+    (page, height): (CreditsPage, Height),
+) -> Result<(Vec<CreditForm>, Option<u32>), ReadError> {
+    let count = page.count.clamp(1, MAX_CREDITS) as usize;
+    let top = page.before.map_or(height.0, |before| height.0.min(before.saturating_sub(1)));
+    let most = MAX_CREDIT_BLOCKS as usize;
+    if day.down_from(top).next().is_some_and(|newest| newest.height == top) {
+        return Ok(page_of(day.down_from(top).take(most), &owner, count));
     }
-
-    fn add(&mut self, block: &BlockSummary, counts: impl Fn(&Contribution) -> bool) {
-        let work = block.credits.own.iter().chain(&block.credits.listed);
-        let of_it = work
-            .filter(|work| counts(work))
-            .fold((0_u64, Score::ZERO), |(n, sum), work| (n + 1, sum.saturating_add(work.score)));
-        self.blocks += u64::from(of_it.0 > 0);
-        self.score = self.score.saturating_add(of_it.1);
-    }
+    let older = ask(source, move |reader| {
+        let down = (1..=top).rev().map_while(|height| reader.chain.block_at(Height(height)));
+        Ok(down.take(most).map(Credited::new).collect::<Vec<_>>())
+    })
+    .await?;
+    Ok(page_of(older.iter(), &owner, count))
 }
 
-/// The work of all, and that of one owner, in the share blocks of the day before the tip.
-fn recent(reader: &Reader<'_>, owner: Option<&Owner>) -> (Recent, Recent) {
-    let (mut all, mut own) = (Recent::default(), Recent::default());
-    let chain = &reader.chain;
-    let Some(tip) = chain.block_at(chain.height()) else { return (all, own) };
-    let lowest = tip.height.0.saturating_sub(MAX_RECENT);
-    for height in (lowest.max(1)..=tip.height.0).rev() {
-        let Some(block) = chain.block_at(Height(height)) else { break };
-        let age = u32::try_from(tip.time.seconds_since(block.time)).unwrap_or(0);
-        (all.seconds, own.seconds) = (all.seconds.max(age), own.seconds.max(age));
-        // What the oldest credits was worked before the time that is measured.
-        let is_oldest = age >= DAY || height == lowest.max(1);
-        if is_oldest {
+/// What of these blocks, newest first, credits the owner. Below them there may be more.
+fn page_of<'b>(
+    blocks: impl Iterator<Item = &'b Credited>,
+    owner: &Owner,
+    count: usize,
+) -> (Vec<CreditForm>, Option<u32>) {
+    let (mut credits, mut lowest) = (Vec::new(), None);
+    for block in blocks {
+        if credits.len() == count {
             break;
         }
-        all.add(block, |_| true);
-        own.add(block, |work| Some(&work.owner) == owner);
+        credits.extend(block.to(owner));
+        lowest = Some(block.height);
     }
-    (all, own)
-}
-
-fn credits(reader: &Reader<'_>, owner: &Owner, page: CreditsPage) -> (Vec<CreditForm>, Option<u32>) {
-    let chain = &reader.chain;
-    let count = page.count.min(MAX_CREDITS) as usize;
-    let tip = chain.height().0;
-    let top = page.before.map_or(tip, |before| tip.min(before.saturating_sub(1)));
-    let lowest = top.saturating_sub(MAX_CREDIT_BLOCKS);
-    let mut credits = Vec::new();
-    for height in (lowest + 1..=top).rev() {
-        // Pruned, and so is all below.
-        let Some(block) = chain.block_at(Height(height)) else { return (credits, None) };
-        if credits.len() == count {
-            return (credits, Some(height + 1));
-        }
-        credits.extend(credit(block, owner));
-    }
-    (credits, (lowest > 0).then_some(lowest + 1))
-}
-
-fn credit(block: &BlockSummary, owner: &Owner) -> Option<CreditForm> {
-    let score: Score =
-        block.credits.credits().filter(|(credited, _)| credited == owner).map(|(_, score)| score).sum();
-    let work = block.credits.own.iter().chain(&block.credits.listed);
-    (!score.is_zero()).then(|| CreditForm {
-        height: block.height.0,
-        id: Text(block.id),
-        time: block.time.0,
-        shares: work.filter(|work| work.owner == *owner).count() as u64,
-        score: blocks_of(score),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn work_becomes_a_number_of_hashes() {
-        let bits = bitcoin::CompactTarget::from_consensus(0x1d00_ffff);
-        let work = Target::from_compact(bits).expect("difficulty 1").work();
-        assert_eq!(hashes_of(work), 4_295_032_833.0);
-    }
+    // Where there was none at all, all below is pruned too.
+    (credits, lowest.filter(|lowest| *lowest > 1))
 }

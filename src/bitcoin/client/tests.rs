@@ -123,7 +123,7 @@ async fn next_tip(client: &BitcoinClient, before: Option<BlockHash>) -> Arc<Temp
 }
 
 fn found(block: &Block, height: u32) -> FoundBlock {
-    FoundBlock { hash: block.block_hash(), height: BitcoinHeight(height), bytes: serialize(block) }
+    FoundBlock { hash: block.block_hash(), height: BitcoinHeight(height), bytes: serialize(block), own: true }
 }
 
 /// Blocks that build on each other from the chain's first one on.

@@ -111,6 +111,7 @@ mod tests {
             fee: Some(FeeForm { per_10_000: 50, address: "bc1q".into() }),
             best: Some(BestForm { difficulty: 1.5e9, time: 880, worker: "rig\u{1b}".into() }),
             workers: vec![],
+            next_from: None,
         };
         let peer = |outbound| PeerForm {
             id: String::new(),
