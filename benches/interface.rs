@@ -81,7 +81,7 @@ async fn measure(chain_file: &Path, data: &Path, seconds: u32) {
     let owners = client.payouts(None, None).await.expect("payouts").owners;
     let owners: Vec<String> = owners.into_iter().map(|owner| owner.owner.address).collect();
     assert!(!owners.is_empty(), "the window is empty");
-    let tip = client.tip().await.expect("a tip").tip.expect("a block").id.to_string();
+    let tip = client.tip().await.expect("a tip").tip.expect("a block").id.0.to_string();
 
     alone(&node, interface, &paths(&owners[0], &tip)).await;
     let unknown = format!("/v1/owners/{}?count=1000", owners[owners.len() - 1]);

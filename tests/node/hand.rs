@@ -112,6 +112,11 @@ impl Hand {
 
     /// Logs in under this name and waits for work.
     pub(crate) async fn connect(server: SocketAddr, user: String) -> Result<Self, HungUp> {
+        Self::wishing(server, user, "x").await
+    }
+
+    /// The same with wishes in the password.
+    pub(crate) async fn wishing(server: SocketAddr, user: String, password: &str) -> Result<Self, HungUp> {
         let stream = TcpStream::connect(server).await.map_err(|_| HungUp)?;
         let (read, write) = stream.into_split();
         let mut hand = Self {
@@ -128,7 +133,7 @@ impl Hand {
         let subscribed = hand.ask("mining.subscribe", json!(["by hand"])).await?;
         hand.extranonce1 = unhex(&subscribed["result"][1]);
         let user = hand.user.clone();
-        let authorized = hand.ask("mining.authorize", json!([user, "x"])).await?;
+        let authorized = hand.ask("mining.authorize", json!([user, password])).await?;
         assert_eq!(authorized["result"], true, "{authorized}");
         hand.job_with(|_| true).await?;
         Ok(hand)

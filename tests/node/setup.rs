@@ -226,15 +226,21 @@ impl TestNode {
 
     /// What the program says when it is asked about this node.
     pub(crate) async fn ask_program(&self, arguments: &[&str]) -> Value {
+        let output = self.run_program(&[arguments, &["--json"]].concat()).await;
+        serde_json::from_str(&output).expect("JSON")
+    }
+
+    /// The same, as it is printed.
+    pub(crate) async fn run_program(&self, arguments: &[&str]) -> String {
         let chain_file = self.folder.path().join("chain.toml");
         std::fs::write(&chain_file, chain_toml(&self.params)).expect("written");
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_commonwork"));
-        command.args(arguments).arg("--json").arg("--chain").arg(chain_file);
+        command.args(arguments).arg("--chain").arg(chain_file);
         command.arg("--data-dir").arg(self.folder.path()).env_clear().stdin(Stdio::null());
         let output = command.output().await.expect("the program starts");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {errors}");
-        serde_json::from_slice(&output.stdout).expect("JSON")
+        String::from_utf8(output.stdout).expect("text")
     }
 
     /// Stops the node; its folder can be used for another.

@@ -263,7 +263,7 @@ mod tests {
                 score: Score(u128::from(height + n)),
             };
             let listed = (1..=height % 4).map(work).collect();
-            let own = (height % 3 != 0).then(|| work(5 + u32::from(on(height))));
+            let own = (!height.is_multiple_of(3)).then(|| work(5 + u32::from(on(height))));
             BlockSummary {
                 id: id(params, on(height), height),
                 parent: id(params, on(height - 1), height - 1),
