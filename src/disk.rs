@@ -50,6 +50,26 @@ pub(crate) fn free(_: &Path) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
+/// Whether this user may run a program: a path, or a name that is looked for as the system does.
+pub(crate) fn can_run(program: &str) -> bool {
+    if program.contains('/') {
+        return is_executable(Path::new(program));
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| is_executable(&folder.join(program)))
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// Not known on this platform.
+#[cfg(not(unix))]
+fn is_executable(path: &Path) -> bool {
+    path.is_file() || path.with_extension("exe").is_file()
+}
+
 /// Renames a damaged folder to the first free name with a number behind it.
 pub(crate) fn move_aside(folder: &Path) -> io::Result<PathBuf> {
     let numbered = |number: u32| {
@@ -80,6 +100,18 @@ pub(crate) fn open_to_others(_: &Path) -> io::Result<Option<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn programs_are_looked_for_and_must_be_executable() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x");
+        fs::write(&path, "").expect("written");
+        assert!(can_run("sh") && can_run("/bin/sh"));
+        for wrong in [path.to_str().expect("a plain name"), "/bin", "/none/such", "no-such-program", ""] {
+            assert!(!can_run(wrong), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn files_are_replaced_whole_and_read_up_to_a_bound() {

@@ -138,8 +138,12 @@ impl Recorder {
         let Some(pool) = &self.pool else { return };
         owners.extend(&pool.operators);
         let mut found = pool.found.lock().await;
-        found.worked(owners, now).await;
-        if let Err(error) = found.catch_up(&pool.chain).await {
+        let noted = found.worked(owners, now).await;
+        let found = match noted {
+            Ok(()) => found.catch_up(&pool.chain).await,
+            error => error,
+        };
+        if let Err(error) = found {
             debug!(%error, "found Bitcoin blocks are looked for the next time");
         }
     }
@@ -198,6 +202,7 @@ fn point(seconds: u32, miners: u32, news: &News) -> Point {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::form::EventForm;
     use crate::history::keeper::Wanted;
     use crate::stratum::difficulty::Difficulty;
     use crate::stratum::record::{Accepted, Reason};
@@ -216,8 +221,9 @@ mod tests {
     async fn connections_of_one_name_are_one_worker_and_who_has_gone_is_counted_to_the_end() {
         let folder = tempfile::tempdir().expect("a folder");
         let history = keeper::start(folder.path()).expect("it opens");
-        let sessions = Sessions::new(0, 10);
-        let mut recorder = Recorder::new(history.clone(), Events::default(), sessions.clone(), None);
+        let (sessions, events) = (Sessions::new(0, 10), Events::default());
+        let (_, mut told) = events.listen();
+        let mut recorder = Recorder::new(history.clone(), events.clone(), sessions.clone(), None);
         let start = recorder.counted_until;
         let at =
             |seconds: u32| Now { instant: start + Duration::from_secs(seconds.into()), unix: UNIX + seconds };
@@ -258,5 +264,21 @@ mod tests {
         assert_eq!(history.read(wanted(Series::Node)).await, Ok(rig));
         let names: Vec<_> = history.list().await.expect("it is read").into_keys().collect();
         assert_eq!(names, [Series::Node, Series::worker("rig")]);
+
+        // Its other connection is still there, but does nothing.
+        recorder.record(at(630)).await.expect("it is written");
+        assert!(told.try_recv().is_err());
+        recorder.record(at(660)).await.expect("it is written");
+        let gone = |seconds, silent_seconds| EventForm::WorkerGone {
+            time: UNIX + seconds,
+            name: "rig".into(),
+            silent_seconds,
+        };
+        assert_eq!(told.try_recv().expect("told").event, gone(660, 600));
+        // A node that was started again waits for it, too.
+        let mut recorder = Recorder::new(history, events, Sessions::new(0, 10), None);
+        recorder.expect_crew(at(700)).await;
+        recorder.record(at(1_300)).await.expect("it is written");
+        assert_eq!(told.try_recv().expect("told").event, gone(1_300, 600));
     }
 }

@@ -254,7 +254,7 @@ async fn what_was_paid_is_kept_when_the_chain_that_told_of_it_is_gone() {
     let folder = tempfile::tempdir().expect("a folder");
     let history = commonwork::history::keeper::start(folder.path()).expect("it opens");
     let mut blocks = FoundBlocks::new(None, Some(history.clone()));
-    blocks.worked([owner(1), owner(2)], 5).await;
+    blocks.worked([owner(1), owner(2)], 5).await.expect("a ledger");
     let chain = Opened::new(rig.chain, rig.store);
     blocks.catch_up(&chain).await.expect("an answer");
     let told = blocks.payments(&chain, None, 100).await.expect("payments");
@@ -289,7 +289,7 @@ async fn what_was_paid_is_kept_when_the_chain_that_told_of_it_is_gone() {
     assert_eq!(brief(&kept), brief(&told));
     assert!(kept.payments.iter().all(|p| p.state == CoinbaseState::Waiting && p.confirmations == 0));
     // Bitcoin has other blocks there.
-    (0..2).for_each(|_| anew.bitcoin_block());
+    (0..3).for_each(|_| anew.bitcoin_block());
     let other = Opened::new(anew.chain, anew.store);
     let lost = blocks.payments(&other, None, 100).await.expect("payments");
     assert!(lost.payments.iter().all(|p| p.state == CoinbaseState::Lost));

@@ -119,13 +119,13 @@ pub struct PaymentForm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CoinbaseState {
-    /// Bitcoin's best chain has not come to its block's height.
+    /// Bitcoin's best chain has not come beyond its block's height.
     Waiting,
     /// Its block has fewer than 100 confirmations.
     Immature,
     /// The next Bitcoin block may spend it.
     Spendable,
-    /// The best chain has another block at that height: it pays nobody.
+    /// The best chain has another block at that height, and more on it: it pays nobody.
     Lost,
 }
 

@@ -5,13 +5,13 @@
 //! it builds on. What was found is kept in the ledger of the history, with its coinbase, since what that follows from is
 //! pruned in time. What they pay to whom is told in [`super::payments`].
 
-use super::payments::standings;
+use super::payments::Standings;
 use super::{coinbase_of, coinbase_outputs};
 use crate::address::address_of;
 use crate::api::form::{AnyBytes, FoundBlockForm, FoundForm, OutputForm, OutputKind, OwnerForm, Text};
 use crate::api::source::{ChainSource, ReadError, ask};
 use crate::chain::Reader;
-use crate::history::keeper::HistoryHandle;
+use crate::history::keeper::{HistoryHandle, NoHistory};
 use crate::history::ledger::{FoundBlock, Kind, Ledger, Output};
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::hashes::Hash;
@@ -24,7 +24,6 @@ use sharechain::units::{BitcoinHeight, Height};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
-use tracing::warn;
 
 /// Most Bitcoin blocks in one answer.
 pub const MAX_FOUND_PAGE: u32 = 50;
@@ -44,8 +43,8 @@ pub struct FoundBlocks {
     history: Option<HistoryHandle>,
     /// Whether what an earlier run left there has been read.
     loaded: bool,
-    /// Share blocks up to this height have been looked at.
-    looked: u32,
+    /// All share blocks up to this one have been looked at.
+    looked: Option<(Height, ShareId)>,
     /// Whether those that the store keeps have been read.
     stored: bool,
     news: Option<broadcast::Receiver<Arc<Solution>>>,
@@ -59,7 +58,7 @@ impl FoundBlocks {
 
     /// Looks for what has been found since the last time, and saves it.
     pub async fn catch_up(&mut self, source: &dyn ChainSource) -> Result<(), ReadError> {
-        self.load().await;
+        self.load().await?;
         self.hear();
         let found = self.search(source).await;
         self.save().await;
@@ -67,22 +66,29 @@ impl FoundBlocks {
     }
 
     /// Notes that miners of these owners have worked here, at this time in seconds since 1970.
-    pub async fn worked(&mut self, owners: impl IntoIterator<Item = Owner>, time: u64) {
-        self.load().await;
+    pub async fn worked(
+        &mut self,
+        owners: impl IntoIterator<Item = Owner>,
+        time: u64,
+    ) -> Result<(), ReadError> {
+        self.load().await?;
         owners.into_iter().for_each(|owner| self.ledger.worked(owner, time));
+        Ok(())
     }
 
-    async fn load(&mut self) {
+    /// Nothing is noted before this: what an earlier run kept would be written over by what can still be found.
+    async fn load(&mut self) -> Result<(), ReadError> {
         if self.loaded {
-            return;
+            return Ok(());
         }
         if let Some(history) = &self.history {
-            match history.ledger().await {
-                Ok(ledger) => self.ledger = ledger,
-                Err(error) => warn!("earlier Bitcoin blocks and payments are not known: {error}"),
-            }
+            self.ledger = history.ledger().await.map_err(|error| match error {
+                NoHistory::Closed => ReadError::Stopping,
+                NoHistory::Unreadable(why) => ReadError::Store(why),
+            })?;
         }
         self.loaded = true;
+        Ok(())
     }
 
     async fn save(&mut self) {
@@ -125,10 +131,18 @@ impl FoundBlocks {
     }
 
     async fn look(&mut self, source: &dyn ChainSource) -> Result<(), ReadError> {
-        let mut from = self.looked.saturating_sub(AGAIN) + 1;
+        let looked = self.looked;
+        let mut from = ask(source, move |reader| {
+            // After a switch to a branch that begins below it, all is looked at again.
+            let stays = |(height, id): &(Height, ShareId)| {
+                reader.chain.block_at(*height).is_some_and(|block| block.id == *id)
+            };
+            Ok(looked.filter(stays).map_or(1, |(height, _)| height.0.saturating_add(1)))
+        })
+        .await?;
         loop {
             let known: Vec<BlockHash> = self.ledger.blocks().keys().map(|(_, hash)| *hash).collect();
-            let (found, up_to, top) = ask(source, move |reader| {
+            let (found, up_to, top, looked) = ask(source, move |reader| {
                 let (lowest, top) = (lowest_kept(reader), reader.chain.height().0);
                 let first = from.max(lowest);
                 let up_to = top.min(first.saturating_add(BLOCKS_AT_ONCE - 1));
@@ -139,15 +153,16 @@ impl FoundBlocks {
                         found.push(((height, hash_of(id)), block));
                     }
                 }
-                Ok((found, up_to, top))
+                let deep = Height(top.saturating_sub(AGAIN));
+                let looked = reader.chain.block_at(deep).map(|block| (deep, block.id));
+                Ok((found, up_to, top, looked))
             })
             .await?;
             for (key, block) in found {
                 self.ledger.keep(key, block);
             }
-            // After a reorganisation the tip may be lower than what was looked at.
-            self.looked = up_to.min(top);
             if up_to >= top {
+                self.looked = looked;
                 return Ok(());
             }
             from = up_to + 1;
@@ -163,9 +178,10 @@ impl FoundBlocks {
     ) -> Result<FoundForm, ReadError> {
         let all = self.ledger.blocks();
         let page = Page::of(all.iter().rev(), |(key, _)| key.0, before, count.clamp(1, MAX_FOUND_PAGE));
-        let keys = page.items.iter().map(|(key, _)| **key).collect();
-        let (network, standings) = standings(source, keys).await?;
-        let forms = page.items.iter().zip(standings).map(|((key, block), standing)| FoundBlockForm {
+        let standings = Standings::ask(source, page.items.iter().map(|(key, _)| **key)).await?;
+        let network = standings.network;
+        let forms = page.items.iter().map(|(key, block)| (key, block, standings.of(key)));
+        let forms = forms.map(|(key, block, standing)| FoundBlockForm {
             bitcoin_height: key.0.0,
             hash: Text(key.1),
             share: Text(id_of(key.1)),

@@ -6,7 +6,7 @@ use crate::api::form::{
 };
 use crate::api::source::{ChainSource, ReadError, ask};
 use crate::history::ledger::{BlockKey, FoundBlock, Paid};
-use bitcoin::{BlockHash, Script};
+use bitcoin::Script;
 use sharechain::owner::Owner;
 use sharechain::params::Network;
 use sharechain::units::BitcoinHeight;
@@ -19,6 +19,8 @@ const MAX_PAYMENTS: usize = 100;
 pub const MAX_PAYMENTS_PAGE: u32 = 1_000;
 /// The same in a table.
 pub const MAX_PAYMENTS_TABLE: u32 = 65_536;
+/// Headers in one question, so that a running node is not held up.
+const HEADERS_AT_ONCE: usize = 512;
 /// Confirmations after which a coinbase may be spent, in the next block.
 const MATURITY: u32 = 100;
 /// The names of a table's columns.
@@ -31,20 +33,20 @@ pub(super) struct Standing {
     pub(super) on_best_chain: bool,
     /// Blocks of the best chain from this one on; none where it is not on that.
     pub(super) confirmations: u32,
-    /// Whether the best chain has come to its height at all.
-    reached: bool,
+    /// Whether the best chain is higher: two blocks of one height are a race that is still open.
+    passed: bool,
 }
 
 impl Standing {
     fn new(on_best_chain: bool, height: BitcoinHeight, best: BitcoinHeight) -> Self {
-        let reached = best >= height;
+        let passed = best > height;
         let depth = best.0.saturating_sub(height.0).saturating_add(1);
-        Self { on_best_chain, confirmations: if on_best_chain { depth } else { 0 }, reached }
+        Self { on_best_chain, confirmations: if on_best_chain { depth } else { 0 }, passed }
     }
 
     /// What has become of the coinbase.
     pub(super) const fn state(self) -> CoinbaseState {
-        match (self.on_best_chain, self.reached) {
+        match (self.on_best_chain, self.passed) {
             (true, _) if self.confirmations >= MATURITY => CoinbaseState::Spendable,
             (true, _) => CoinbaseState::Immature,
             (false, true) => CoinbaseState::Lost,
@@ -53,21 +55,43 @@ impl Standing {
     }
 }
 
-/// Where these blocks stand now, in the same order, and on which network.
-pub(super) async fn standings(
-    source: &dyn ChainSource,
-    keys: Vec<BlockKey>,
-) -> Result<(Network, Vec<Standing>), ReadError> {
-    ask(source, move |reader| {
-        let headers = reader.chain.headers();
-        let best = headers.best().height;
-        let standing = |(height, hash): &(BitcoinHeight, BlockHash)| {
-            let on_best_chain = headers.on_best_chain(*height).is_some_and(|header| header.hash == *hash);
-            Standing::new(on_best_chain, *height, best)
-        };
-        Ok((reader.chain.params().network, keys.iter().map(standing).collect()))
-    })
-    .await
+/// Where blocks stand now, and on which network.
+pub(super) struct Standings {
+    pub(super) network: Network,
+    of_blocks: BTreeMap<BlockKey, Standing>,
+}
+
+impl Standings {
+    /// Of these blocks, in pieces: headers are hashed, and a running node is not to be held up by thousands of them.
+    pub(super) async fn ask(
+        source: &dyn ChainSource,
+        keys: impl Iterator<Item = BlockKey>,
+    ) -> Result<Self, ReadError> {
+        let network = ask(source, |reader| Ok(reader.chain.params().network)).await?;
+        let keys: Vec<BlockKey> = keys.collect::<BTreeSet<_>>().into_iter().collect();
+        let mut of_blocks = BTreeMap::new();
+        for piece in keys.chunks(HEADERS_AT_ONCE) {
+            let piece = piece.to_vec();
+            let standings = ask(source, move |reader| {
+                let headers = reader.chain.headers();
+                let best = headers.best().height;
+                let standing = |key: BlockKey| {
+                    let on_best_chain =
+                        headers.on_best_chain(key.0).is_some_and(|header| header.hash == key.1);
+                    (key, Standing::new(on_best_chain, key.0, best))
+                };
+                Ok(piece.into_iter().map(standing).collect::<Vec<_>>())
+            });
+            of_blocks.extend(standings.await?);
+        }
+        Ok(Self { network, of_blocks })
+    }
+
+    /// One of them; of another nothing is known but that Bitcoin has not come to it.
+    pub(super) fn of(&self, key: &BlockKey) -> Standing {
+        let unknown = Standing { on_best_chain: false, confirmations: 0, passed: false };
+        self.of_blocks.get(key).copied().unwrap_or(unknown)
+    }
 }
 
 /// A block that pays somebody.
@@ -108,8 +132,9 @@ impl FoundBlocks {
     /// What they paid an owner.
     pub(super) async fn paid(&self, source: &dyn ChainSource, owner: Owner) -> Result<PaidForm, ReadError> {
         let all = self.paying(|script| script == owner.as_bytes());
-        let (_, standings) = standings(source, all.iter().map(|paying| paying.key).collect()).await?;
-        let paid = all.iter().zip(standings).filter(|(_, standing)| standing.on_best_chain);
+        let standings = Standings::ask(source, all.iter().map(|paying| paying.key)).await?;
+        let paid = all.iter().map(|paying| (paying, standings.of(&paying.key)));
+        let paid = paid.filter(|(_, standing)| standing.on_best_chain);
         let mut form =
             PaidForm { satoshis: 0, immature_satoshis: 0, bitcoin_blocks: 0, payments: Vec::new() };
         for (paying, standing) in paid {
@@ -133,22 +158,22 @@ impl FoundBlocks {
     ) -> Result<PaymentsForm, ReadError> {
         let owners: BTreeSet<&[u8]> = self.ledger.owners().keys().map(Owner::as_bytes).collect();
         let all = self.paying(|script| owners.contains(script));
-        let (network, standings) = standings(source, all.iter().map(|paying| paying.key).collect()).await?;
-        let all: Vec<_> = all.into_iter().zip(standings).collect();
+        let standings = Standings::ask(source, all.iter().map(|paying| paying.key)).await?;
+        let network = standings.network;
         let mut sums: BTreeMap<&[u8], OwnerPaymentsForm> = BTreeMap::new();
         for (owner, worked) in self.ledger.owners() {
             sums.insert(owner.as_bytes(), OwnerPaymentsForm::none(OwnerForm::new(owner, network), *worked));
         }
-        for (paying, standing) in &all {
+        for paying in &all {
             if let Some(sums) = sums.get_mut(paying.script) {
-                sums.add(standing.state(), paying.paid.satoshis);
+                sums.add(standings.of(&paying.key).state(), paying.paid.satoshis);
             }
         }
         let total = all.len() as u64;
-        let page = Page::of(all.into_iter(), |(paying, _)| paying.key.0, before, count);
-        let lines = page.items.iter().filter_map(|(paying, standing)| {
+        let page = Page::of(all.into_iter(), |paying| paying.key.0, before, count);
+        let lines = page.items.iter().filter_map(|paying| {
             let owner = Owner::new(Script::from_bytes(paying.script)).ok()?;
-            Some(PaymentLine::new(OwnerForm::new(&owner, network), paying.form(*standing)?))
+            Some(PaymentLine::new(OwnerForm::new(&owner, network), paying.form(standings.of(&paying.key))?))
         });
         Ok(PaymentsForm {
             owners: sums.into_values().collect(),
@@ -195,7 +220,8 @@ mod tests {
         assert_eq!(state(true, 1_000), CoinbaseState::Immature);
         assert_eq!(state(true, 1_098), CoinbaseState::Immature);
         assert_eq!(state(true, 1_099), CoinbaseState::Spendable, "the next block, 1,100, may spend it");
-        assert_eq!(state(false, 1_000), CoinbaseState::Lost);
+        assert_eq!(state(false, 1_000), CoinbaseState::Waiting, "the race is open");
+        assert_eq!(state(false, 1_001), CoinbaseState::Lost);
         assert_eq!(state(false, 5_000), CoinbaseState::Lost);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::Finding;
 use crate::api::{self, ClientError};
-use crate::config::Config;
+use crate::config::{Config, EventCommand};
+use crate::disk;
 use crate::ports;
 use crate::store::{OpenStore, StoreError};
 use sharechain::store::ShareStore;
@@ -43,6 +44,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let cure = format!("stop the other program, or choose another port with --api {}:PORT", config.api.ip());
     findings.push(port("interface port", config.api, &node, &cure));
     findings.push(address(config));
+    findings.extend(config.on_event.as_ref().map(on_event));
     findings
 }
 
@@ -194,6 +196,19 @@ fn address(config: &Config) -> Finding {
     }
 }
 
+/// It is not run: nobody wants to be told that a block was found when none was.
+fn on_event(command: &EventCommand) -> Finding {
+    let (check, program) = ("command on events", command.program());
+    if disk::can_run(program) {
+        return Finding::good(check, format!("{program} can be run"));
+    }
+    Finding::bad(
+        check,
+        format!("{program} is not there, or this user may not run it"),
+        "give the program's path in --on-event, and make it executable (chmod +x)",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +228,14 @@ mod tests {
             let finding = folder(path);
             assert!(!finding.ok && finding.seen.contains("is a file"), "{finding:?}");
         }
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_is_bad() {
+        let finding = |text: &str| on_event(&text.parse().expect("a command"));
+        assert!(finding("sh -c 'echo x'").ok);
+        let bad = finding("/none/such/program --to me");
+        assert!(!bad.ok && bad.seen.starts_with("/none/such/program is not there"), "{bad:?}");
     }
 
     #[test]

@@ -5,8 +5,6 @@ use crate::commands::table::{Column, Table};
 use indicatif::HumanDuration;
 use std::time::Duration;
 
-/// Confirmations after which a coinbase may be spent.
-const MATURITY: u32 = 100;
 const SATOSHIS: u64 = 100_000_000;
 
 /// What each owner has, then payment by payment; `now` is in seconds since 1970.
@@ -58,7 +56,10 @@ pub(super) fn text(form: &PaymentsForm, now: u64) -> String {
 fn state(line: &PaymentLine) -> String {
     match line.state {
         CoinbaseState::Waiting => "waiting for Bitcoin's chain".into(),
-        CoinbaseState::Immature => format!("immature: {} of {MATURITY} blocks", line.confirmations),
+        CoinbaseState::Immature => {
+            let needed = line.spendable_at_bitcoin_height.saturating_sub(line.bitcoin_height);
+            format!("immature: {} of {needed} blocks", line.confirmations)
+        }
         CoinbaseState::Spendable => "spendable".into(),
         CoinbaseState::Lost => "lost: the block was orphaned".into(),
     }
