@@ -237,15 +237,13 @@ impl Node {
         let history = recorder::open(config);
         let found = FoundBlocks::new(Some(finder.found()), history.clone());
         let found = api::SharedFound::new(tokio::sync::Mutex::new(found));
-        if let Some(history) = history.clone() {
-            let pool = recorder::Pool {
-                chain: chain.clone(),
-                footing: neighbours.footing.clone(),
-                found: found.clone(),
-                operators: config.address.into_iter().chain(config.fee.map(|fee| fee.owner)).collect(),
-            };
-            recorder::start(history, (&tasks, &events), servers.sessions.clone(), Some(pool));
-        }
+        let pool = recorder::Pool {
+            chain: chain.clone(),
+            footing: neighbours.footing.clone(),
+            found: found.clone(),
+            operators: config.address.into_iter().chain(config.fee.map(|fee| fee.owner)).collect(),
+        };
+        recorder::start(history.clone(), (&tasks, &events), servers.to_record(), Some(pool));
         let ports = api::Ports {
             network: neighbours.port,
             miners: Some(servers.port.clone()),

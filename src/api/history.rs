@@ -4,15 +4,14 @@ use super::form::{BestForm, HistoryForm, PointForm, SeriesForm, SeriesListForm};
 use super::reply::{Asked, fault, form};
 use super::routes::Shared;
 use crate::chain::now;
-use crate::history::keeper::{NoHistory, Points, Wanted};
-use crate::history::point::Best;
+use crate::history::keeper::{Bests, HistoryHandle, NoHistory, Points, Wanted};
 use crate::history::tier::Tier;
 use crate::history::{Series, csv};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How far back one looks unless more is asked for, in seconds.
 const USUAL: u64 = 6 * 3_600;
@@ -27,7 +26,7 @@ pub(super) struct Question {
 pub(super) async fn history(shared: Shared, Asked(question): Asked<Question>) -> Response {
     match points(&shared, question).await {
         Ok((wanted, points)) => form(HistoryForm {
-            best: best(&shared).await.remove(&wanted.series).map(BestForm::from),
+            best: best(&shared).get(&wanted.series).cloned().map(BestForm::from),
             series: wanted.series.to_string(),
             step: wanted.tier.step,
             points: points.iter().map(|(time, point)| PointForm::new(*time, point)).collect(),
@@ -48,11 +47,8 @@ pub(super) async fn history_csv(shared: Shared, Asked(question): Asked<Question>
 }
 
 /// The best share of each series; of none where there is no history.
-pub(super) async fn best(shared: &Shared) -> BTreeMap<Series, Best> {
-    match &shared.ports.history {
-        Some(history) => history.best().await.unwrap_or_default(),
-        None => BTreeMap::new(),
-    }
+pub(super) fn best(shared: &Shared) -> Arc<Bests> {
+    shared.ports.history.as_ref().map(HistoryHandle::best).unwrap_or_default()
 }
 
 /// All series.

@@ -84,7 +84,7 @@ pub(super) async fn miners(shared: Shared, Asked(query): Asked<MinersQuery>) -> 
         workers,
         next_from: is_cut.then_some(end as u64),
     };
-    tell_best(&mut told, &best(&shared).await, now().0.into());
+    tell_best(&mut told, &best(&shared), now().0.into());
     form(told)
 }
 

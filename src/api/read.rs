@@ -231,28 +231,10 @@ fn coinbase_of(share: &Share, payouts: &Payouts, chain: ChainId) -> Option<Trans
     coinbase::with_witness(&bytes).ok()
 }
 
-/// The outputs with what each is for: payouts, then the bonus, then the two commitments (protocol section 4).
+/// The outputs with what each is for.
 fn coinbase_outputs(coinbase: &Transaction, payouts: &Payouts, network: Network) -> Vec<OutputForm> {
-    let bonus_at = payouts.bonus.map(|_| payouts.outputs.len());
-    let share_commitment_at = coinbase.output.len().saturating_sub(1);
-    let outputs = coinbase.output.iter().enumerate().map(|(index, output)| {
-        let kind = if index < payouts.outputs.len() {
-            OutputKind::Payout
-        } else if Some(index) == bonus_at {
-            OutputKind::Bonus
-        } else if index == share_commitment_at {
-            OutputKind::ShareCommitment
-        } else {
-            OutputKind::WitnessCommitment
-        };
-        OutputForm {
-            kind,
-            satoshis: output.value.to_sat(),
-            script: AnyBytes(output.script_pubkey.to_bytes()),
-            address: Owner::new(&output.script_pubkey).ok().map(|owner| address_of(&owner, network)),
-        }
-    });
-    outputs.collect()
+    let outputs = found::outputs(coinbase, payouts.bonus.is_some());
+    outputs.iter().map(|output| found::output_form(output, network)).collect()
 }
 
 fn payout_output((owner, satoshis): &(Owner, u64), network: Network) -> OutputForm {

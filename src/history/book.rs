@@ -421,9 +421,15 @@ mod tests {
         let read = book.ledger().expect("it is read");
         assert_eq!((read.blocks(), read.owners()), (ledger.blocks(), ledger.owners()));
         assert!(read.unsaved().is_empty() && !read.blocks().is_empty() && !read.owners().is_empty());
+        let (kept, time) = ledger.owners().first_key_value().expect("two owners");
+        let anew = Changes { owners: [(*kept, Some(*time))].into(), anew: true, ..Changes::default() };
+        book.save_ledger(&anew).expect("it is written");
+        let read = book.ledger().expect("it is read");
+        assert_eq!((read.blocks().len(), read.owners().iter().collect::<Vec<_>>()), (0, vec![(kept, time)]));
         let forgotten = Changes {
             blocks: ledger.blocks().keys().map(|key| (*key, None)).collect(),
             owners: ledger.owners().keys().map(|owner| (*owner, None)).collect(),
+            anew: false,
         };
         book.save_ledger(&forgotten).expect("it is written");
         let tree = book.db.open_tree("ledger").expect("a tree");

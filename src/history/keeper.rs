@@ -7,9 +7,10 @@ use super::point::{Best, Point};
 use super::tier::Tier;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 /// Messages that may wait.
@@ -17,7 +18,13 @@ const QUEUE: usize = 16;
 
 /// Reaches the history. Clones reach the same.
 #[derive(Clone, Debug)]
-pub struct HistoryHandle(mpsc::Sender<Message>);
+pub struct HistoryHandle {
+    messages: mpsc::Sender<Message>,
+    best: watch::Receiver<Arc<Bests>>,
+}
+
+/// The best share of each series, of those that have one.
+pub type Bests = BTreeMap<Series, Best>;
 
 /// What is asked for of a series: steps of one tier, from a time up to another, both included, in seconds since 1970.
 #[derive(Clone, Debug)]
@@ -51,7 +58,6 @@ enum Message {
     Add { time: u64, points: BTreeMap<Series, Point> },
     Read { wanted: Wanted, reply: oneshot::Sender<Result<Points, HistoryError>> },
     List { reply: oneshot::Sender<BTreeMap<Series, u64>> },
-    Best { reply: oneshot::Sender<BTreeMap<Series, Best>> },
     LoadLedger { reply: oneshot::Sender<Result<Ledger, HistoryError>> },
     SaveLedger { changes: Changes, reply: oneshot::Sender<bool> },
 }
@@ -60,18 +66,19 @@ enum Message {
 pub fn start(folder: &Path) -> Result<HistoryHandle, HistoryError> {
     let book = Book::open(folder)?;
     let (sender, messages) = mpsc::channel(QUEUE);
-    let keeper = Keeper { book, folder: folder.into(), is_failing: false };
+    let (best_sender, best) = watch::channel(Arc::new(book.best().clone()));
+    let keeper = Keeper { book, folder: folder.into(), best: best_sender, is_failing: false };
     thread::Builder::new()
         .name("history".into())
         .spawn(move || keeper.run(messages))
         .map_err(|error| HistoryError::Disk { path: folder.into(), source: error.into() })?;
-    Ok(HistoryHandle(sender))
+    Ok(HistoryHandle { messages: sender, best })
 }
 
 impl HistoryHandle {
     /// Adds what was counted in a step of time that began at `time`, in seconds since 1970.
     pub async fn add(&self, time: u64, points: BTreeMap<Series, Point>) -> Result<(), NoHistory> {
-        self.0.send(Message::Add { time, points }).await.map_err(|_| NoHistory::Closed)
+        self.messages.send(Message::Add { time, points }).await.map_err(|_| NoHistory::Closed)
     }
 
     /// What was counted.
@@ -85,9 +92,9 @@ impl HistoryHandle {
         self.ask(|reply| Message::List { reply }).await
     }
 
-    /// The best share of each series, of those that have one.
-    pub async fn best(&self) -> Result<BTreeMap<Series, Best>, NoHistory> {
-        self.ask(|reply| Message::Best { reply }).await
+    /// The best share of each series as it was last written. Nothing is waited for.
+    pub fn best(&self) -> Arc<Bests> {
+        Arc::clone(&self.best.borrow())
     }
 
     /// The ledger as it was last saved.
@@ -103,7 +110,7 @@ impl HistoryHandle {
 
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, NoHistory> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(message(reply)).await.map_err(|_| NoHistory::Closed)?;
+        self.messages.send(message(reply)).await.map_err(|_| NoHistory::Closed)?;
         answer.await.map_err(|_| NoHistory::Closed)
     }
 }
@@ -111,6 +118,7 @@ impl HistoryHandle {
 struct Keeper {
     book: Book,
     folder: PathBuf,
+    best: watch::Sender<Arc<Bests>>,
     /// So that a full disk is said once.
     is_failing: bool,
 }
@@ -125,7 +133,6 @@ impl Keeper {
                     drop(reply.send(self.book.read(&series, tier, from, to)));
                 }
                 Message::List { reply } => drop(reply.send(self.book.series().clone())),
-                Message::Best { reply } => drop(reply.send(self.book.best().clone())),
                 Message::LoadLedger { reply } => drop(reply.send(self.book.ledger())),
                 Message::SaveLedger { changes, reply } => {
                     let result = self.book.save_ledger(&changes);
@@ -138,6 +145,9 @@ impl Keeper {
     fn add(&mut self, time: u64, points: &BTreeMap<Series, Point>) {
         let result = self.book.add(time, points);
         self.wrote(result);
+        if **self.best.borrow() != *self.book.best() {
+            self.best.send_replace(Arc::new(self.book.best().clone()));
+        }
     }
 
     /// Whether it could be written; a change from the one to the other is said.
@@ -160,11 +170,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_added_is_read_back_also_after_a_restart() {
         let folder = tempfile::tempdir().expect("a folder");
-        let point = Point { seconds: 30, hashes: 9.0, ..Point::default() };
+        let point = Point { seconds: 30, hashes: 9.0, best_difficulty: 2.0, ..Point::default() };
         let wanted = Wanted { series: Series::Node, tier: &TIERS[0], from: 0, to: u64::MAX };
         let history = start(folder.path()).expect("it opens");
         history.add(60, BTreeMap::from([(Series::Node, point)])).await.expect("it runs");
         assert_eq!(history.read(wanted.clone()).await, Ok(vec![(60, point)]));
+        let best = |history: &HistoryHandle| history.best().get(&Series::Node).map(|best| best.difficulty);
+        assert_eq!(best(&history), Some(2.0));
         drop(history);
         // The thread ends at once, but nobody waits for it.
         let again = loop {
@@ -174,6 +186,7 @@ mod tests {
             }
         };
         assert_eq!(again.read(wanted).await, Ok(vec![(60, point)]));
+        assert_eq!(best(&again), Some(2.0));
         assert_eq!(again.list().await, Ok(BTreeMap::from([(Series::Node, 60)])));
     }
 }

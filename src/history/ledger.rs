@@ -108,12 +108,14 @@ pub struct Changes {
     pub blocks: BTreeMap<BlockKey, Option<Arc<FoundBlock>>>,
     /// Of owners: when they last worked here, seconds since 1970.
     pub owners: BTreeMap<Owner, Option<u64>>,
+    /// Whether all that was written before is to be forgotten first.
+    pub anew: bool,
 }
 
 impl Changes {
     /// Whether there is nothing to be written.
     pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty() && self.owners.is_empty()
+        self.blocks.is_empty() && self.owners.is_empty() && !self.anew
     }
 }
 
@@ -159,6 +161,7 @@ impl Ledger {
             self.outputs -= block.outputs.len();
             self.unsaved.blocks.insert(lowest, None);
         }
+        self.bound_unsaved();
     }
 
     /// Notes that somebody's miner has worked here, at this time in seconds since 1970.
@@ -175,6 +178,7 @@ impl Ledger {
             self.owners.remove(&longest_ago);
             self.unsaved.owners.insert(longest_ago, None);
         }
+        self.bound_unsaved();
     }
 
     /// What was changed since [`Ledger::saved`] was last said.
@@ -185,6 +189,18 @@ impl Ledger {
     /// All that was changed has been written.
     pub fn saved(&mut self) {
         self.unsaved = Changes::default();
+    }
+
+    /// While nothing can be written, changes are not to grow without end: beyond a bound all is written anew.
+    fn bound_unsaved(&mut self) {
+        let Changes { blocks, owners, .. } = &self.unsaved;
+        if blocks.len() > 2 * MAX_BLOCKS || owners.len() > 2 * MAX_OWNERS {
+            self.unsaved = Changes {
+                blocks: self.blocks.iter().map(|(key, block)| (*key, Some(Arc::clone(block)))).collect(),
+                owners: self.owners.iter().map(|(owner, time)| (*owner, Some(*time))).collect(),
+                anew: true,
+            };
+        }
     }
 
     fn put(&mut self, key: BlockKey, block: FoundBlock) {
@@ -346,5 +362,12 @@ pub(super) mod tests {
         assert!(ledger.unsaved().is_empty(), "noted already");
         ledger.worked(someone(0), 9_000);
         assert_eq!(ledger.owners()[&someone(0)], 9_000, "the clock was set back");
+        for n in 0..4 * MAX_OWNERS {
+            ledger.worked(someone(n), 100_000 + n as u64);
+        }
+        assert!(ledger.unsaved().anew && ledger.unsaved().owners.len() <= 2 * MAX_OWNERS);
+        let saved =
+            ledger.unsaved().owners.iter().filter_map(|(owner, time)| time.map(|time| (*owner, time)));
+        assert!(saved.eq(ledger.owners().iter().map(|(owner, time)| (*owner, *time))));
     }
 }

@@ -51,6 +51,11 @@ impl LedgerRows {
     /// Writes changes, all or none; they are on the disk when this returns.
     pub(super) fn save(&self, changes: &Changes) -> sled::Result<()> {
         let mut batch = Batch::default();
+        if changes.anew {
+            for key in self.0.scan_prefix([1]).keys().chain(self.0.scan_prefix([2]).keys()) {
+                batch.remove(key?);
+            }
+        }
         for (key, block) in &changes.blocks {
             match block {
                 Some(block) => batch

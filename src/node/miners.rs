@@ -1,5 +1,6 @@
 //! The miners' doors: the listeners and servers of all protocols, and whether miners are let in.
 
+use super::recorder;
 use super::tasks::Tasks;
 use super::{random_u32, tls, workers};
 use crate::address::address_of;
@@ -174,6 +175,11 @@ impl Servers {
             authority,
             port,
         })
+    }
+
+    /// What is to be recorded of miners.
+    pub(super) fn to_record(&self) -> recorder::Miners {
+        recorder::Miners { sessions: self.sessions.clone(), serving: self.port.serving.clone() }
     }
 
     /// Serves miners from now on.

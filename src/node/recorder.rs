@@ -8,7 +8,7 @@ use crate::chain::ChainHandle;
 use crate::config::Config;
 use crate::hashes;
 use crate::history::Series;
-use crate::history::keeper::{self, HistoryHandle, NoHistory};
+use crate::history::keeper::{self, HistoryHandle, Wanted};
 use crate::history::point::{Point, Refused};
 use crate::history::tier::TIERS;
 use crate::peers::driver::Footing;
@@ -20,17 +20,18 @@ use sharechain::chain::ShareChain;
 use sharechain::owner::Owner;
 use sharechain::target::Work;
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 /// As fine as the history is.
 const STEP: Duration = Duration::from_secs(TIERS[0].step as u64);
 /// Seconds after which hardly a share block is still on its way.
 const SETTLED: u32 = 60;
-/// Seconds before a start in which a worker must have been connected to be missed afterwards.
+/// Seconds before a start in which a worker must have been at work to be missed afterwards.
 const EXPECTED: u32 = 3_600;
 /// Seconds by which a share block may be older than one before it, for this purpose.
 const OUT_OF_ORDER: u32 = 600;
@@ -52,85 +53,111 @@ pub(super) fn open(config: &Config) -> Option<HistoryHandle> {
         .ok()
 }
 
-/// Records from now on.
+/// What is needed to tell of miners.
+pub(super) struct Miners {
+    pub(super) sessions: Sessions,
+    /// Whether they are let in.
+    pub(super) serving: watch::Receiver<bool>,
+}
+
+/// Records from now on. Without a history it is still told who has gone, and found blocks are looked for.
 pub(super) fn start(
-    history: HistoryHandle,
+    history: Option<HistoryHandle>,
     (tasks, events): (&Tasks, &Events),
-    sessions: Sessions,
+    miners: Miners,
     pool: Option<Pool>,
 ) {
-    let recorder = Recorder::new(history, events.clone(), sessions, pool);
+    let recorder = Recorder::new(history, events.clone(), miners, pool);
     tasks.spawn("recorder", recorder.run(tasks.stop.child_token()));
 }
 
 /// Counts what happens from one step to the next.
 struct Recorder {
-    history: HistoryHandle,
+    /// None where there is none, or it has ended.
+    history: Option<HistoryHandle>,
     /// Where it is told who has gone.
     events: Events,
     crew: Crew,
-    sessions: Sessions,
+    /// Workers of before the start, who cannot come back until miners are let in.
+    expected: Vec<String>,
+    miners: Miners,
     /// None for a node that mines solo.
     pool: Option<Pool>,
     counted_until: Instant,
 }
 
 impl Recorder {
-    fn new(history: HistoryHandle, events: Events, sessions: Sessions, pool: Option<Pool>) -> Self {
-        Self { history, events, crew: Crew::default(), sessions, pool, counted_until: Instant::now() }
+    fn new(history: Option<HistoryHandle>, events: Events, miners: Miners, pool: Option<Pool>) -> Self {
+        let (crew, expected, counted_until) = (Crew::default(), Vec::new(), Instant::now());
+        Self { history, events, crew, expected, miners, pool, counted_until }
     }
 
     /// Runs until the stop, at which the last part of a step is written.
     async fn run(mut self, stop: CancellationToken) {
         self.keep_ledger(BTreeSet::new(), server::now().unix.into()).await;
-        self.expect_crew(server::now()).await;
+        self.recall_crew(server::now()).await;
         let mut steps = interval(STEP);
         steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first comes at once.
         steps.tick().await;
         while stop.run_until_cancelled(steps.tick()).await.is_some() {
-            if self.record(server::now()).await.is_err() {
-                break;
-            }
+            self.record(server::now()).await;
         }
         // The chain may be gone by then; that costs the pool's last half minute.
-        let _ = self.record(server::now()).await;
-        // Its answer comes after what was sent before it has been written.
-        let _ = self.history.list().await;
-        stop.cancelled().await;
+        self.record(server::now()).await;
+        if let Some(history) = &self.history {
+            // Its answer comes after what was sent before it has been written.
+            let _ = history.list().await;
+        }
     }
 
-    async fn record(&mut self, now: Now) -> Result<(), NoHistory> {
+    async fn record(&mut self, now: Now) {
         let passed = now.instant.saturating_duration_since(self.counted_until);
         // A step is a little shorter or longer than 30 s.
         let seconds = u32::try_from((passed + Duration::from_millis(500)).as_secs()).unwrap_or(u32::MAX);
         self.counted_until = now.instant;
         let begin = now.unix.saturating_sub(seconds);
-        let (points, owners) = self.miners(seconds);
+        if *self.miners.serving.borrow() {
+            self.crew.expect(mem::take(&mut self.expected), now.instant);
+        }
+        let (points, owners) = self.count(seconds);
         let worked = points.iter().filter_map(|(series, point)| match series {
             Series::Worker(name) if point.accepted > 0 => Some(name.as_str()),
             _ => None,
         });
         self.crew.step(worked, now).into_iter().for_each(|event| self.events.tell(event));
-        self.history.add(begin.into(), points).await?;
+        self.add(begin, points).await;
         self.keep_ledger(owners, now.unix.into()).await;
         let settled = begin.saturating_sub(SETTLED);
         if let Some(hashes) = self.pool(settled, settled.saturating_add(seconds)).await {
             let point = Point { seconds, hashes, ..Point::default() };
-            self.history.add(settled.into(), BTreeMap::from([(Series::Pool, point)])).await?;
+            self.add(settled, BTreeMap::from([(Series::Pool, point)])).await;
         }
-        Ok(())
     }
 
-    /// Who was here shortly before the node was stopped should come back.
-    async fn expect_crew(&mut self, now: Now) {
-        let recently = u64::from(now.unix.saturating_sub(EXPECTED));
-        let series = self.history.list().await.unwrap_or_default().into_iter();
-        let names = series.filter(|(_, last)| *last >= recently).filter_map(|(series, _)| match series {
-            Series::Worker(name) => Some(name),
-            Series::Node | Series::Pool => None,
-        });
-        self.crew.expect(names, now.instant);
+    async fn add(&mut self, time: u32, points: BTreeMap<Series, Point>) {
+        let Some(history) = &self.history else { return };
+        if history.add(time.into(), points).await.is_err() {
+            error!(
+                "BUG: the history has ended before its time; nothing is written into it until the next start"
+            );
+            self.history = None;
+        }
+    }
+
+    /// Who was at work shortly before the node was stopped should come back.
+    async fn recall_crew(&mut self, now: Now) {
+        let Some(history) = &self.history else { return };
+        let (from, to) = (now.unix.saturating_sub(EXPECTED).into(), now.unix.into());
+        let series = history.list().await.unwrap_or_default().into_iter();
+        for series in series.filter(|(_, last)| *last >= from).map(|(series, _)| series) {
+            let Series::Worker(name) = &series else { continue };
+            let wanted = Wanted { series: series.clone(), tier: &TIERS[0], from, to };
+            let points = history.read(wanted).await.unwrap_or_default();
+            if points.iter().any(|(_, point)| point.accepted > 0) {
+                self.expected.push(name.clone());
+            }
+        }
     }
 
     /// Notes whom miners worked for, and looks for Bitcoin blocks before what tells of them is pruned.
@@ -150,8 +177,8 @@ impl Recorder {
 
     /// What the miners did, each name by itself and all together, and the owners of whom a share was accepted: a name
     /// alone costs nobody anything.
-    fn miners(&self, seconds: u32) -> (BTreeMap<Series, Point>, BTreeSet<Owner>) {
-        let (live, gone) = self.sessions.take_records();
+    fn count(&self, seconds: u32) -> (BTreeMap<Series, Point>, BTreeSet<Owner>) {
+        let (live, gone) = self.miners.sessions.take_records();
         let mut owners = BTreeSet::new();
         let mut points = BTreeMap::from([(Series::Node, Point { seconds, ..Point::default() })]);
         for (record, miners) in
@@ -203,7 +230,6 @@ fn point(seconds: u32, miners: u32, news: &News) -> Point {
 mod tests {
     use super::*;
     use crate::api::form::EventForm;
-    use crate::history::keeper::Wanted;
     use crate::stratum::difficulty::Difficulty;
     use crate::stratum::record::{Accepted, Reason};
     use crate::stratum::visitor::{Protocol, Visitor};
@@ -217,13 +243,18 @@ mod tests {
         Who { user: user.into(), owner: Some(owner(1)), ..Who::default() }
     }
 
+    fn miners(sessions: Sessions) -> Miners {
+        Miners { sessions, serving: watch::channel(true).1 }
+    }
+
     #[tokio::test]
     async fn connections_of_one_name_are_one_worker_and_who_has_gone_is_counted_to_the_end() {
         let folder = tempfile::tempdir().expect("a folder");
         let history = keeper::start(folder.path()).expect("it opens");
         let (sessions, events) = (Sessions::new(0, 10), Events::default());
         let (_, mut told) = events.listen();
-        let mut recorder = Recorder::new(history.clone(), events.clone(), sessions.clone(), None);
+        let mut recorder =
+            Recorder::new(Some(history.clone()), events.clone(), miners(sessions.clone()), None);
         let start = recorder.counted_until;
         let at =
             |seconds: u32| Now { instant: start + Duration::from_secs(seconds.into()), unix: UNIX + seconds };
@@ -240,12 +271,12 @@ mod tests {
         first.record.on_submit(share(-20, 0), start);
         second.record.on_submit(share(-21, 1), start);
         second.record.on_submit(Err(Reason::Stale), start);
-        recorder.record(at(30)).await.expect("it is written");
+        recorder.record(at(30)).await;
         first.record.on_submit(share(-22, 1), start);
         drop(first);
         drop(nobody);
-        recorder.record(at(60)).await.expect("it is written");
-        recorder.record(at(90)).await.expect("it is written");
+        recorder.record(at(60)).await;
+        recorder.record(at(90)).await;
 
         let wanted = |series| Wanted { series, tier: &TIERS[0], from: 0, to: u64::MAX };
         let rig = history.read(wanted(Series::worker("rig"))).await.expect("it is read");
@@ -266,9 +297,9 @@ mod tests {
         assert_eq!(names, [Series::Node, Series::worker("rig")]);
 
         // Its other connection is still there, but does nothing.
-        recorder.record(at(630)).await.expect("it is written");
+        recorder.record(at(630)).await;
         assert!(told.try_recv().is_err());
-        recorder.record(at(660)).await.expect("it is written");
+        recorder.record(at(660)).await;
         let gone = |seconds, silent_seconds| EventForm::WorkerGone {
             time: UNIX + seconds,
             name: "rig".into(),
@@ -276,9 +307,12 @@ mod tests {
         };
         assert_eq!(told.try_recv().expect("told").event, gone(660, 600));
         // A node that was started again waits for it, too.
-        let mut recorder = Recorder::new(history, events, Sessions::new(0, 10), None);
-        recorder.expect_crew(at(700)).await;
-        recorder.record(at(1_300)).await.expect("it is written");
+        let mut recorder = Recorder::new(Some(history), events, miners(Sessions::new(0, 10)), None);
+        recorder.recall_crew(at(690)).await;
+        assert_eq!(recorder.expected, ["rig"]);
+        recorder.record(at(700)).await;
+        assert!(told.try_recv().is_err());
+        recorder.record(at(1_300)).await;
         assert_eq!(told.try_recv().expect("told").event, gone(1_300, 600));
     }
 }

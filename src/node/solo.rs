@@ -98,9 +98,7 @@ pub(super) async fn run(
     let node_port = gauges.port(&asked);
     watch_over(config, &tasks, &node_port);
     let history = recorder::open(config);
-    if let Some(history) = history.clone() {
-        recorder::start(history, (&tasks, &events), servers.sessions.clone(), None);
-    }
+    recorder::start(history.clone(), (&tasks, &events), servers.to_record(), None);
     let ports = api::Ports {
         miners: Some(servers.port.clone()),
         node: Some(node_port),

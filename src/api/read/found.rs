@@ -5,8 +5,8 @@
 //! it builds on. What was found is kept in the ledger of the history, with its coinbase, since what that follows from is
 //! pruned in time. What they pay to whom is told in [`super::payments`].
 
+use super::coinbase_of;
 use super::payments::Standings;
-use super::{coinbase_of, coinbase_outputs};
 use crate::address::address_of;
 use crate::api::form::{AnyBytes, FoundBlockForm, FoundForm, OutputForm, OutputKind, OwnerForm, Text};
 use crate::api::source::{ChainSource, ReadError, ask};
@@ -114,9 +114,11 @@ impl FoundBlocks {
 
     fn take(&mut self, solution: &Solution) {
         let commitment = &solution.share.commitment;
-        let coinbase = deserialize::<Transaction>(&solution.coinbase).ok();
-        let coinbase =
-            coinbase.map(|coinbase| (coinbase.compute_txid(), outputs_of_own(&coinbase, &commitment.owner)));
+        let coinbase = deserialize::<Transaction>(&solution.coinbase).ok().map(|coinbase| {
+            let value = coinbase.output.iter().map(|output| output.value.to_sat()).sum();
+            let bonus = sharechain::payout::bonus(value, &commitment.owner);
+            (coinbase.compute_txid(), outputs(&coinbase, bonus.is_some()))
+        });
         let block = FoundBlock { own: true, ..found_block(&solution.share, coinbase) };
         self.ledger.keep((commitment.bitcoin_height, solution.header.block_hash()), block);
     }
@@ -243,7 +245,7 @@ fn found_block(share: &Share, coinbase: Option<(Txid, Vec<Output>)>) -> FoundBlo
     }
 }
 
-fn output_form(output: &Output, network: Network) -> OutputForm {
+pub(super) fn output_form(output: &Output, network: Network) -> OutputForm {
     let owner = Owner::new(Script::from_bytes(&output.script)).ok();
     OutputForm {
         kind: match output.kind {
@@ -256,16 +258,6 @@ fn output_form(output: &Output, network: Network) -> OutputForm {
         script: AnyBytes(output.script.to_vec()),
         address: owner.map(|owner| address_of(&owner, network)),
     }
-}
-
-fn kept_output(form: OutputForm) -> Output {
-    let kind = match form.kind {
-        OutputKind::Payout => Kind::Payout,
-        OutputKind::Bonus => Kind::Bonus,
-        OutputKind::WitnessCommitment => Kind::WitnessCommitment,
-        OutputKind::ShareCommitment => Kind::ShareCommitment,
-    };
-    Output { kind, satoshis: form.satoshis, script: form.script.0.into() }
 }
 
 /// A share and the Bitcoin block that it may be have one hash.
@@ -308,20 +300,17 @@ fn hits(reader: &Reader<'_>, heights: std::ops::RangeInclusive<u32>) -> Vec<(Bit
 /// A share that is a Bitcoin block, with the coinbase that it had.
 fn read_found(reader: &mut Reader<'_>, id: ShareId) -> Result<Option<FoundBlock>, ReadError> {
     let Some(found) = reader.share(&id)? else { return Ok(None) };
-    let (share, network) = (found.share, reader.chain.params().network);
+    let share = found.share;
     let coinbase = reader.payouts(&share).and_then(|payouts| {
         let coinbase = coinbase_of(&share, &payouts, reader.chain.id())?;
-        let outputs = coinbase_outputs(&coinbase, &payouts, network);
-        Some((coinbase.compute_txid(), outputs.into_iter().map(kept_output).collect()))
+        Some((coinbase.compute_txid(), outputs(&coinbase, payouts.bonus.is_some())))
     });
     Ok(Some(found_block(&share, coinbase)))
 }
 
-/// The outputs of a coinbase that is kept whole: payouts, the bonus last of those that pay, then the two commitments.
-fn outputs_of_own(coinbase: &Transaction, finder: &Owner) -> Vec<Output> {
-    let value: u64 = coinbase.output.iter().map(|output| output.value.to_sat()).sum();
+/// The outputs of a coinbase with what each is for: payouts, then the bonus, then the two commitments (protocol section 4).
+pub(super) fn outputs(coinbase: &Transaction, has_bonus: bool) -> Vec<Output> {
     let paying = coinbase.output.len().saturating_sub(2);
-    let has_bonus = sharechain::payout::bonus(value, finder).is_some();
     let outputs = coinbase.output.iter().enumerate().map(|(index, output)| {
         let kind = match index {
             _ if index + 1 == coinbase.output.len() => Kind::ShareCommitment,

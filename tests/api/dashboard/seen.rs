@@ -82,7 +82,7 @@ async fn served_pool() -> Served {
         clock_ahead_seconds: Some(-40),
         ..Facts::default()
     };
-    served.found.lock().await.worked([owner(1), owner(2)], 1_700_000_000).await;
+    served.found.lock().await.worked([owner(1), owner(2)], 1_700_000_000).await.expect("a ledger");
     for ago in [600, 300] {
         let point = Point { seconds: 30, hashes: 9e14, ..Point::default() };
         served.history.add(now() - ago, [(Series::Pool, point)].into()).await.expect("it runs");
