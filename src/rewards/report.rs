@@ -1,4 +1,4 @@
-//! All schemes side by side: by formula, and by as many draws as end in seconds.
+//! All schemes side by side: by formula, and by as many draws as end in seconds; without optimisation, in a minute.
 
 use super::double_geometric::DoubleGeometric;
 use super::draw;

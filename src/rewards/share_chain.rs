@@ -33,6 +33,8 @@ pub struct ShareChain {
     me: Owner,
     /// The other miners and the scores expected of them, ranked.
     others: Vec<(Owner, Score)>,
+    /// All of these together.
+    of_others: u128,
     /// The score of the window.
     whole: f64,
     /// For each class: what a slot is worth that the miner is drawn for, as a part of all, and with what chance it is;
@@ -64,13 +66,14 @@ impl ShareChain {
         };
         let whole = blocks * window * Score::ONE.0 as f64;
         let scores = settings.others_parts().into_iter().map(|part| Score((part * whole) as u128));
-        let others = (0..).map(owner).zip(scores).filter(|(_, score)| !score.is_zero()).collect();
+        let others: Vec<_> = (0..).map(owner).zip(scores).filter(|(_, score)| !score.is_zero()).collect();
         let mut chain = Self {
             height: BitcoinHeight(settings.height),
             value: settings.block_value(),
             pool,
             spacing,
             me: owner(u32::MAX),
+            of_others: others.iter().map(|(_, score)| score.0).sum(),
             others,
             whole,
             slots: Vec::new(),
@@ -88,8 +91,7 @@ impl ShareChain {
     /// Everybody's scores when the miner has this part of all.
     fn ranked(&self, part: f64) -> Vec<(Owner, Score)> {
         let mut ranked = self.others.clone();
-        let others: u128 = ranked.iter().map(|(_, score)| score.0).sum();
-        let own = if ranked.is_empty() { self.whole } else { others as f64 * part / (1.0 - part) };
+        let own = if ranked.is_empty() { self.whole } else { self.of_others as f64 * part / (1.0 - part) };
         // However the draw fell, scores stay within what payouts are computed with.
         let own = own.min(self.whole * 16.0);
         let own = Score(own as u128);
@@ -128,9 +130,11 @@ impl ShareChain {
         }
         let ranked = self.ranked(part);
         let finder = if found { self.me } else { owner(0) };
+        // Who is not paid in a class is not paid in the smaller ones.
+        let mut is_drawn = true;
         let of_class = |selection: &Selection| {
-            let is_paid = found || selection.entries().iter().any(|(owner, _)| *owner == self.me);
-            if !is_paid {
+            is_drawn = is_drawn && selection.entries().iter().any(|(owner, _)| *owner == self.me);
+            if !is_drawn && !found {
                 return 0;
             }
             let payouts = split(selection, self.value, finder);
@@ -138,7 +142,10 @@ impl ShareChain {
             outputs.filter(|(owner, _)| *owner == self.me).map(|(_, satoshis)| satoshis).sum()
         };
         let prev_block = Self::prev_block(random);
-        select_all(&self.params, &ranked, prev_block, self.height).iter().map(of_class).collect()
+        let selections = select_all(&self.params, &ranked, prev_block, self.height);
+        let mut paid: Vec<u64> = selections.iter().rev().map(of_class).collect();
+        paid.reverse();
+        paid
     }
 
     /// Where the window of a job at this time ends: at a multiple of the payout interval, no higher than the base.
