@@ -63,6 +63,19 @@ function tell(answers) {
   for (const listener of listeners) listener(answers);
 }
 
+/** The newest answer of those that are long and that several sections need, and when it was asked for. */
+const kept = new Map();
+
+/** As `maybe`, or what any section was last answered if that is not older than this. */
+export function recent(url, seconds) {
+  const known = kept.get(url);
+  if (known !== undefined && Date.now() - known.at < seconds * 1000) return known.answer;
+  const answer = maybe(url);
+  kept.set(url, { answer, at: Date.now() });
+  answer.catch(() => kept.delete(url));
+  return answer;
+}
+
 /** A field of an answer, with where it is from: `{ value, from }`. Steps are names and numbers. */
 export function field(answer, ...steps) {
   const value = steps.reduce((inside, step) => inside?.[step], answer.data);

@@ -1,6 +1,6 @@
 // The share chain as it grows: share blocks in a row, below each the shares that it lists, and other branches below the row.
 
-import { ask, field, maybe } from "./api.js";
+import { ask, field, recent } from "./api.js";
 import { picture, roomIn } from "./chart.js";
 import { button, draw, folded, make, note, replace, table } from "./dom.js";
 import { count, height, score } from "./format.js";
@@ -8,6 +8,8 @@ import { Section } from "./section.js";
 import { code, drawn, owner, shown, when } from "./shown.js";
 
 const MOST = 30;
+/** Seconds for which those who had a miner here have one. */
+const OLD = 60;
 /** Blocks of other branches that are drawn; the list below has all. */
 const MOST_ASIDE = 32;
 const COLUMN = 58;
@@ -119,5 +121,5 @@ function show(answer, miners) {
 
 /** The section. */
 export function chain() {
-  return new Section("chain", 15, async () => [await ask(`/v1/blocks?count=${MOST}`), await maybe("/v1/miners")], show);
+  return new Section("chain", 15, async () => [await ask(`/v1/blocks?count=${MOST}`), await recent("/v1/miners", OLD)], show);
 }

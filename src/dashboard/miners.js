@@ -1,6 +1,6 @@
 // Miners: who they are, on what device, at what difficulty, and what was said of their work.
 
-import { ask, field } from "./api.js";
+import { field, recent } from "./api.js";
 import { facts, make, note, table } from "./dom.js";
 import { count, difficulty, hashRate, height } from "./format.js";
 import { Section } from "./section.js";
@@ -73,6 +73,7 @@ function doors(data) {
 
 function show(answer) {
   const { data } = answer;
+  if (data === null) return [note(`Nothing to show: ${answer.why}.`)];
   const serving = data.serving ? "let in" : "not let in: this node is not ready, and the list at the top says why";
   const list = [["Miners", shown(field(answer, "count"), count), serving], ...doors(data)];
   if (data.best) {
@@ -90,5 +91,5 @@ function show(answer) {
 
 /** The section. */
 export function miners() {
-  return new Section("miners", 5, async () => [await ask("/v1/miners")], show);
+  return new Section("miners", 5, async () => [await recent("/v1/miners", 4)], show);
 }

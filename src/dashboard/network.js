@@ -1,6 +1,6 @@
 // The other nodes, Bitcoin's side, and what stands at the top: the numbers of now.
 
-import { ask, field, maybe } from "./api.js";
+import { ask, field, maybe, recent } from "./api.js";
 import { facts, folded, make, note, table } from "./dom.js";
 import { aDay, ahead, amount, count, duration, hashRate, hashes, height, milliseconds, points, score } from "./format.js";
 import { Section } from "./section.js";
@@ -88,6 +88,6 @@ function showNow(tip, pool, miners) {
 
 /** The section of the numbers of now. */
 export function now() {
-  const load = async () => [await maybe("/v1/tip"), await maybe("/v1/pool"), await maybe("/v1/miners")];
+  const load = async () => [await maybe("/v1/tip"), await maybe("/v1/pool"), await recent("/v1/miners", 8)];
   return new Section("now", 10, load, showNow);
 }

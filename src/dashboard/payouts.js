@@ -1,6 +1,6 @@
 // What owners may expect, beside what their work is worth.
 
-import { field, maybe } from "./api.js";
+import { field, maybe, recent } from "./api.js";
 import { bars, roomIn } from "./chart.js";
 import { facts, make, note, table } from "./dom.js";
 import { amount, aDay, count, hashRate, percent, score, short } from "./format.js";
@@ -39,7 +39,7 @@ export function expectedFacts(answer) {
 }
 
 async function load() {
-  const miners = await maybe("/v1/miners");
+  const miners = await recent("/v1/miners", 15);
   const workers = miners.data?.workers ?? [];
   const addresses = [...new Set(workers.map((worker) => worker.address).filter((address) => address !== null))];
   const accounts = [];
