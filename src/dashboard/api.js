@@ -2,6 +2,8 @@
 
 /** The node says that there is no such thing here, and why. */
 export class Absent extends Error {}
+/** The node cannot say now: it has too much to do, or something of it is broken. */
+export class Busy extends Error {}
 /** The node does not answer. */
 export class Gone extends Error {}
 
@@ -36,12 +38,13 @@ async function asked(url) {
     const { response, data } = await once(url);
     if (response.ok) return { url, data };
     const why = String(data?.error ?? `status ${response.status}`);
-    if (response.status !== 503 || left <= 1) throw new Absent(why);
+    if (response.status < 500) throw new Absent(why);
+    if (response.status !== 503 || left <= 1) throw new Busy(why);
     await pause(BUSY_MS);
   }
 }
 
-/** Asks, and gives `{ url, data }`, or throws `Absent` or `Gone`. */
+/** Asks, and gives `{ url, data }`, or throws `Absent`, `Busy` or `Gone`. */
 export function ask(url) {
   const answer = last.then(() => asked(url));
   last = answer.catch(() => {});
@@ -63,17 +66,42 @@ function tell(answers) {
   for (const listener of listeners) listener(answers);
 }
 
-/** The newest answer of those that are long and that several sections need, and when it was asked for. */
-const kept = new Map();
+/** Pages of miners that are asked for. */
+const MOST_PAGES = 20;
+/** Milliseconds for which all sections share what they were told of miners. */
+const SHARED_MS = 4_000;
+let shared = { at: 0, pages: null };
 
-/** As `maybe`, or what any section was last answered if that is not older than this. */
-export function recent(url, seconds) {
-  const known = kept.get(url);
-  if (known !== undefined && Date.now() - known.at < seconds * 1000) return known.answer;
-  const answer = maybe(url);
-  kept.set(url, { answer, at: Date.now() });
-  answer.catch(() => kept.delete(url));
-  return answer;
+async function pagesOfMiners() {
+  const pages = [await maybe("/v1/miners")];
+  while (pages.length < MOST_PAGES && typeof pages.at(-1).data?.next_from === "number") {
+    const page = await maybe(`/v1/miners?from=${pages.at(-1).data.next_from}`);
+    if (page.data === null) break;
+    pages.push(page);
+  }
+  return pages;
+}
+
+/** All that is told of miners, page by page: the list is long where many mine, and several sections need it. */
+export function miners() {
+  if (shared.pages === null || Date.now() - shared.at > SHARED_MS) {
+    const pages = pagesOfMiners();
+    shared = { at: Date.now(), pages };
+    pages.catch(() => {
+      shared.pages = null;
+    });
+  }
+  return shared.pages;
+}
+
+/** Each worker on these pages, with the answer that it is in and its place there. */
+export function workersOn(pages) {
+  return pages.flatMap((answer) => (answer.data?.workers ?? []).map((worker, index) => ({ answer, worker, index })));
+}
+
+/** The addresses that they mine for, each once. */
+export function addressesOn(pages) {
+  return [...new Set(workersOn(pages).map(({ worker }) => worker.address).filter((address) => address !== null))];
 }
 
 /** A field of an answer, with where it is from: `{ value, from }`. Steps are names and numbers. */

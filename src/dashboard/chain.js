@@ -1,6 +1,6 @@
 // The share chain as it grows: share blocks in a row, below each the shares that it lists, and other branches below the row.
 
-import { ask, field, recent } from "./api.js";
+import { addressesOn, ask, field, miners } from "./api.js";
 import { picture, roomIn } from "./chart.js";
 import { button, draw, folded, make, note, replace, table } from "./dom.js";
 import { count, height, score } from "./format.js";
@@ -8,8 +8,6 @@ import { Section } from "./section.js";
 import { code, drawn, owner, shown, when } from "./shown.js";
 
 const MOST = 30;
-/** Seconds for which those who had a miner here have one. */
-const OLD = 60;
 /** Blocks of other branches that are drawn; the list below has all. */
 const MOST_ASIDE = 32;
 const COLUMN = 58;
@@ -104,10 +102,10 @@ function blocksTable(answer, part, caption) {
   return table(caption, columns, rows.reverse());
 }
 
-function show(answer, miners) {
+function show(answer, addresses) {
   const { blocks, other_branches: others } = answer.data;
   if (blocks.length === 0) return [note("The chain has not begun: there is no share block yet.")];
-  const owners = new Set((miners.data?.workers ?? []).map((worker) => worker.address));
+  const owners = new Set(addresses);
   return [
     drawing(answer, owners),
     make("p", { class: "legend" }, "A box is a share block with the end of its id; below it the shares that it lists, each a dot "
@@ -121,5 +119,5 @@ function show(answer, miners) {
 
 /** The section. */
 export function chain() {
-  return new Section("chain", 15, async () => [await ask(`/v1/blocks?count=${MOST}`), await recent("/v1/miners", OLD)], show);
+  return new Section("chain", 15, async () => [await ask(`/v1/blocks?count=${MOST}`), addressesOn(await miners()).sort()], show);
 }

@@ -13,21 +13,22 @@ const AGAIN_MS = 30_000;
 export function listen(told, opened) {
   let stream = null;
   let isFirst = true;
+  let isGap = false;
   const close = () => {
     if (stream === null) return;
     stream.close();
     stream = null;
-    isFirst = false;
+    [isFirst, isGap] = [false, true];
   };
   const look = () => {
     if (document.hidden) return close();
     if (stream !== null) return undefined;
     stream = new EventSource("/v1/events");
-    if (!isFirst) told({ is: "away" });
     for (const name of NAMES) stream.addEventListener(name, (message) => told(JSON.parse(message.data)));
     stream.addEventListener("open", () => {
+      if (isGap) told({ is: "away" });
       if (!isFirst) opened();
-      isFirst = false;
+      [isFirst, isGap] = [false, false];
     });
     stream.addEventListener("error", ({ target }) => {
       // A browser connects again by itself, but not after an answer that was a refusal.

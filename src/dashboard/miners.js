@@ -1,6 +1,6 @@
 // Miners: who they are, on what device, at what difficulty, and what was said of their work.
 
-import { field, recent } from "./api.js";
+import { field, miners as told, workersOn } from "./api.js";
 import { facts, make, note, table } from "./dom.js";
 import { count, difficulty, hashRate, height } from "./format.js";
 import { Section } from "./section.js";
@@ -55,11 +55,11 @@ function row(answer, index, worker) {
 }
 
 /** A table of the miners that `belongs` lets in, strongest first. */
-export function minersTable(answer, caption, belongs) {
-  const all = answer.data.workers.map((worker, index) => ({ worker, index })).filter(({ worker }) => belongs(worker));
+export function minersTable(pages, caption, belongs) {
+  const all = workersOn(pages).filter(({ worker }) => belongs(worker));
   if (all.length === 0) return [note("There are none.")];
   all.sort((a, b) => b.worker.hash_rate - a.worker.hash_rate);
-  const rows = all.slice(0, MOST).map(({ worker, index }) => row(answer, index, worker));
+  const rows = all.slice(0, MOST).map(({ answer, worker, index }) => row(answer, index, worker));
   const left = all.length - rows.length;
   return [table(caption, COLUMNS, rows), left > 0 ? note(`And ${count(left)} more, which /v1/miners has.`) : null]
     .filter((one) => one !== null);
@@ -71,13 +71,14 @@ function doors(data) {
   return lists.filter(([, list]) => list.length > 0).map(([name, list]) => [name, list.join(", ")]);
 }
 
-function show(answer) {
+function show(pages) {
+  const [answer] = pages;
   const { data } = answer;
   if (data === null) return [note(`Nothing to show: ${answer.why}.`)];
   const serving = data.serving ? "let in" : "not let in: this node is not ready, and the list at the top says why";
   const list = [["Miners", shown(field(answer, "count"), count), serving], ...doors(data)];
   if (data.best) {
-    const worker = data.workers.find(({ name }) => name === data.best.worker) ?? { name: data.best.worker, address: null };
+    const worker = workersOn(pages).map((one) => one.worker).find(({ name }) => name === data.best.worker) ?? { name: data.best.worker, address: null };
     const by = make("span", {}, named(worker.name, ownName(worker), ""), when(field(answer, "best", "time")));
     list.push(["Best share ever", shown(field(answer, "best", "difficulty"), difficulty), by]);
   }
@@ -86,10 +87,10 @@ function show(answer) {
     const fee = shown(field(answer, "fee", "per_10_000"), (value) => `${value / 100} %`);
     list.push(["Fee", fee, "of the work of others' hardware"]);
   }
-  return [facts(list), ...minersTable(answer, "Miners, strongest first", () => true)];
+  return [facts(list), ...minersTable(pages, "Miners, strongest first", () => true)];
 }
 
 /** The section. */
 export function miners() {
-  return new Section("miners", 5, async () => [await recent("/v1/miners", 4)], show);
+  return new Section("miners", 5, async () => [await told()], show);
 }

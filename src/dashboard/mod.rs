@@ -8,7 +8,7 @@ const OWNERS: &str = "/owners/";
 
 /// What a browser lets the pages do: ask the node that they are from, and draw.
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                          img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                          img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A file of the dashboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

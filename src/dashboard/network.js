@@ -1,13 +1,13 @@
 // The other nodes, Bitcoin's side, and what stands at the top: the numbers of now.
 
-import { ask, field, maybe, recent } from "./api.js";
+import { ask, field, maybe, miners } from "./api.js";
 import { facts, folded, make, note, table } from "./dom.js";
 import { aDay, ahead, amount, count, duration, hashRate, hashes, height, milliseconds, points, score } from "./format.js";
-import { Section } from "./section.js";
+import { Section, absences } from "./section.js";
 import { code, shown, when } from "./shown.js";
 
 const PEERS = [{ title: "Node" }, { title: "Address" }, { title: "Direction" }, { title: "Connected" },
-  { title: "Latency", number: true }, { title: "Chain's height", number: true }, { title: "Gossip's score", number: true }];
+  { title: "Latency", number: true }, { title: "Says it is at height", number: true }, { title: "Gossip's score", number: true }];
 
 function showPeers(answer) {
   const { data } = answer;
@@ -58,7 +58,7 @@ function showBitcoin(tip, pool, side) {
   if (pool.data !== null) {
     list.push(["Work of a block", shown(field(pool, "hashes_per_bitcoin_block"), hashes), "on average"]);
   }
-  return [facts(list), side.data === null ? note(`Nothing is known of bitcoind: ${side.why}.`) : bitcoindsTable(side)];
+  return [facts(list), ...absences(tip, pool), side.data === null ? note(`Nothing is known of bitcoind: ${side.why}.`) : bitcoindsTable(side)];
 }
 
 /** The section of Bitcoin's side. */
@@ -67,13 +67,15 @@ export function bitcoin() {
   return new Section("bitcoin", 15, load, showBitcoin);
 }
 
-function showNow(tip, pool, miners) {
+function showNow(tip, pool, told) {
   const of = (answer, ...steps) => field(answer, ...steps);
   const list = [];
-  if (miners.data !== null) list.push(["My miners", shown(of(miners, "count"), count), miners.data.serving ? "let in" : "not let in"]);
+  if (told.data !== null) list.push(["My miners", shown(of(told, "count"), count), told.data.serving ? "let in" : "not let in"]);
   if (pool.data !== null) {
-    list.push(["The pool", shown(of(pool, "recent", "hashes_per_second"), hashRate), "by the share blocks of the last day"],
-      ["The pool's blocks", shown(of(pool, "recent", "bitcoin_blocks_per_day"), aDay), "Bitcoin blocks to be expected"],
+    const { seconds } = pool.data.recent;
+    const measured = (name, format) => (seconds === 0 ? "not known yet" : shown(of(pool, "recent", name), format));
+    list.push(["The pool", measured("hashes_per_second", hashRate), seconds === 0 ? null : `by the share blocks of the last ${duration(seconds)}`],
+      ["The pool's blocks", measured("bitcoin_blocks_per_day", aDay), "Bitcoin blocks to be expected"],
       ["Owners", shown(of(pool, "window_owners"), count), "in the reward window"],
       ["Reward window", shown(of(pool, "window_score"), score), "of work"]);
   }
@@ -82,12 +84,11 @@ function showNow(tip, pool, miners) {
       ["Share chain", shown(of(tip, "tip", "height"), height), tip.data.tip === null ? "not begun" : when(of(tip, "tip", "time"))],
       ["Shares that wait", shown(of(tip, "waiting"), count), "for something that they build on"]);
   }
-  if (list.length === 0) return [note(`Nothing to show: ${tip.why}.`)];
-  return [facts(list)];
+  return [facts(list), ...absences(tip, pool, told)];
 }
 
 /** The section of the numbers of now. */
 export function now() {
-  const load = async () => [await maybe("/v1/tip"), await maybe("/v1/pool"), await recent("/v1/miners", 8)];
+  const load = async () => [await maybe("/v1/tip"), await maybe("/v1/pool"), (await miners())[0]];
   return new Section("now", 10, load, showNow);
 }

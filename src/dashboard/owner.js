@@ -1,6 +1,6 @@
 // The page of one owner: what it may expect, its miners here, what it was paid and what credits it.
 
-import { ask, field } from "./api.js";
+import { ask, field, miners } from "./api.js";
 import { button, make, note, table } from "./dom.js";
 import { amount, count, height, score } from "./format.js";
 import { minersTable } from "./miners.js";
@@ -8,7 +8,9 @@ import { comparison, expectedFacts, titleOf } from "./payouts.js";
 import { Section, sayWhenGone } from "./section.js";
 import { STATES, code, keepTime, shown, when } from "./shown.js";
 
-const address = decodeURIComponent(location.pathname.split("/").at(-1));
+const typed = decodeURIComponent(location.pathname.split("/").at(-1));
+// Some write bech32 in capitals, as codes to be scanned have it; the interface does not.
+const address = /[a-z]/.test(typed) ? typed : typed.toLowerCase();
 const account = (query) => `/v1/owners/${encodeURIComponent(address)}?${query}`;
 /** Credits on a page. */
 const PAGE = 50;
@@ -37,13 +39,14 @@ function showPaid(answer) {
       shown(of("spendable_at_bitcoin_height"), height), code(payment.txid)];
   });
   return [
-    make("p", {}, "Paid by ", shown(field(answer, "paid", "bitcoin_blocks"), count), " Bitcoin blocks."),
+    make("p", {}, "Paid by ", shown(field(answer, "paid", "bitcoin_blocks"), count), " Bitcoin blocks, of which the newest 100 are below at most."),
     table("Payments, newest first", columns, rows),
   ];
 }
 
-function showMiners(answer) {
-  return minersTable(answer, "Its miners on this node, strongest first", (worker) => worker.address === address);
+function showMiners(pages) {
+  if (pages[0].data === null) return [note(`Nothing to show: ${pages[0].why}.`)];
+  return minersTable(pages, "Its miners on this node, strongest first", (worker) => worker.address === address);
 }
 
 /** Where the shown page of credits begins, and where those before it did. */
@@ -64,14 +67,14 @@ function showCredits(answer) {
   const newer = pages.length > 0 ? button("newer", "Newer", turn(() => pages.pop())) : null;
   const older = next !== null ? button("older", "Older", turn(() => pages.push(next))) : null;
   return [
-    rows.length > 0 ? table("Share blocks that credit it, newest first", columns, rows) : note("No share block here credits it."),
+    rows.length > 0 ? table("Share blocks that credit it, newest first", columns, rows) : note(next === null ? "No share block here credits it." : "None of these share blocks credits it; older ones may."),
     make("p", { class: "choice" }, newer, older),
   ];
 }
 
 // Each asks for itself: what is paid changes seldom.
 new Section("expected", 30, async () => [await ask(account("count=1"))], showExpected);
-new Section("miners", 5, async () => [await ask("/v1/miners")], showMiners);
+new Section("miners", 5, async () => [await miners()], showMiners);
 new Section("paid", 60, async () => [await ask(account("count=1"))], showPaid);
 const section = new Section("credits", 60, async () => {
   const before = pages.length > 0 ? `&before=${pages.at(-1)}` : "";

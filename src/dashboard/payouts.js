@@ -1,9 +1,9 @@
 // What owners may expect, beside what their work is worth.
 
-import { field, maybe, recent } from "./api.js";
+import { addressesOn, field, maybe, miners } from "./api.js";
 import { bars, roomIn } from "./chart.js";
 import { facts, make, note, table } from "./dom.js";
-import { amount, aDay, count, hashRate, percent, score, short } from "./format.js";
+import { amount, aDay, count, duration, hashRate, percent, score, short } from "./format.js";
 import { Section } from "./section.js";
 import { owner, shown } from "./shown.js";
 
@@ -12,10 +12,11 @@ const MOST = 4;
 
 /** Expected a day and its fair value, one below the other. */
 export function comparison(id, answer) {
+  if (answer.data.recent.seconds === 0) return note("What it may expect a day is not known yet: too few share blocks have come.");
   const expected = field(answer, "expected", "satoshis_per_day");
   const fair = field(answer, "expected", "fair_satoshis_per_day");
   const list = [{ name: "Expected", field: expected, kind: "pool" }, { name: "Fair value", field: fair, kind: "own" }];
-  const says = `Expected ${amount(expected.value)} a day; its own work of the last day is worth ${amount(fair.value)} a day.`;
+  const says = `Expected ${amount(expected.value)} a day; its own work is worth ${amount(fair.value)} a day.`;
   const format = (value) => `${amount(value)}/day`;
   return bars({ width: Math.min(560, roomIn(id)), list, format, name: "Expected payout beside its fair value", says });
 }
@@ -23,28 +24,30 @@ export function comparison(id, answer) {
 /** All that is expected of an owner's account. */
 export function expectedFacts(answer) {
   const of = (...steps) => field(answer, ...steps);
+  const { seconds } = answer.data.recent;
+  const measured = (steps, format) => (seconds === 0 ? "not known yet" : shown(of(...steps), format));
+  const span = seconds === 0 ? "day" : duration(seconds);
   return facts([
-    ["Expected a day", shown(of("expected", "satoshis_per_day"), amount), "if the pool works on as in the last day"],
-    ["Fair value a day", shown(of("expected", "fair_satoshis_per_day"), amount), "what its own work of the last day is worth"],
+    ["Expected a day", measured(["expected", "satoshis_per_day"], amount), `if the pool works on as in the last ${span}`],
+    ["Fair value a day", measured(["expected", "fair_satoshis_per_day"], amount), `what its own work of the last ${span} is worth`],
     ["From the next block", shown(of("expected", "next_block_satoshis"), amount), "on average, found now by whomever"],
     ["Of a block of", shown(of("expected", "block_satoshis"), amount), "subsidy, and fees where a template is there"],
     ["Part of the window", shown(of("window_part"), percent), "of all work that is paid"],
     ["Work in the window", shown(of("window_score"), score)],
     ["Place", shown(of("window_rank"), count), "1 is the largest"],
-    ["Hash rate", shown(of("recent", "hashes_per_second"), hashRate), "by the share blocks of the last day"],
-    ["Work", shown(of("recent", "bitcoin_blocks_per_day"), aDay), "Bitcoin blocks that it would find alone"],
+    ["Hash rate", measured(["recent", "hashes_per_second"], hashRate), `by the share blocks of the last ${span}`],
+    ["Work", measured(["recent", "bitcoin_blocks_per_day"], aDay), "Bitcoin blocks that it would find alone"],
     ["Paid", shown(of("paid", "satoshis"), amount), "in Bitcoin blocks that this node knows"],
     ["Not yet to be spent", shown(of("paid", "immature_satoshis"), amount), "fewer than 100 confirmations"],
   ]);
 }
 
 async function load() {
-  const miners = await recent("/v1/miners", 15);
-  const workers = miners.data?.workers ?? [];
-  const addresses = [...new Set(workers.map((worker) => worker.address).filter((address) => address !== null))];
+  const pages = await miners();
+  const addresses = addressesOn(pages);
   const accounts = [];
   for (const address of addresses.slice(0, MOST)) accounts.push(await maybe(`/v1/owners/${encodeURIComponent(address)}?count=1`));
-  return [miners.why ?? null, addresses, accounts];
+  return [pages[0].why ?? null, addresses, accounts];
 }
 
 function show(why, addresses, accounts) {

@@ -40,18 +40,33 @@ function beginning(answers, seconds, now) {
   return Math.max(now - seconds, Math.min(...firsts));
 }
 
-function chartOf(answer, { series, title, kind }, seconds, [from, now]) {
+/** The newest step that is over, or the one that goes on where there is no other. */
+function newestOf(answer, now) {
+  const { step, points } = answer.data;
+  const index = Math.max(0, points.findLastIndex((point) => point.time + step <= now));
+  const of = (name) => field(answer, "points", index, name);
+  return make("p", { class: "big" }, shown(of("hash_rate"), hashRate),
+    make("small", {}, " in the ", shown(field(answer, "step"), duration), " that began ", when(of("time"))));
+}
+
+/** The pool's rate over more than a step: many of those have no share block. */
+function poolNow(pool) {
+  const seconds = field(pool, "recent", "seconds");
+  if (!seconds.value) return note("The pool's rate is not known yet: too few share blocks have come.");
+  return make("p", { class: "big" }, shown(field(pool, "recent", "hashes_per_second"), hashRate),
+    make("small", {}, " by the share blocks of the last ", shown(seconds, duration)));
+}
+
+function chartOf(answer, { series, title, kind }, pool, seconds, [from, now]) {
   const range = NAMES.get(seconds);
   const heading = make("h3", {}, title);
   if (answer.data === null) return [heading, note(`Not known: ${answer.why}.`)];
   const { step, points } = answer.data;
   if (points.length === 0) return [heading, note(`Nothing was recorded in the last ${range}.`)];
   const values = points.map((point) => ({ time: point.time, value: point.hash_rate }));
-  const newest = field(answer, "points", points.length - 1, "hash_rate");
-  const begun = field(answer, "points", points.length - 1, "time");
   return [
     heading,
-    make("p", { class: "big" }, shown(newest, hashRate), make("small", {}, " in the ", shown(field(answer, "step"), duration), " that began ", when(begun))),
+    pool === null ? newestOf(answer, now) : poolNow(pool),
     lines({
       width: roomIn("rates"), from, to: now, step, points: values, kind, format: hashRate,
       name: `${title}: hash rate over the last ${range}`, says: says(values),
@@ -67,14 +82,16 @@ export function rates() {
     const asked = seconds;
     return Promise.all([
       ...SERIES.map(({ series }) => maybe(`/v1/history?series=${series}&seconds=${asked}`)),
+      maybe("/v1/pool"),
       // With the answers, so that they are never drawn on another range's axis.
       asked,
     ]);
   };
-  const show = (own, pool, asked) => {
+  const show = (own, pool, recent, asked) => {
     const now = Date.now() / 1000;
     const from = beginning([own, pool], asked, now);
-    return [own, pool].flatMap((answer, index) => chartOf(answer, SERIES[index], asked, [from, now]));
+    const charts = [[own, null], [pool, recent]];
+    return charts.flatMap(([answer, whole], index) => chartOf(answer, SERIES[index], whole, asked, [from, now]));
   };
   const section = new Section("rates", 30, load, show);
   const buttons = [...document.querySelectorAll("#rates .choice button")];

@@ -1,6 +1,6 @@
 // Sections of a page: each asks for its answers again and again, and says so while there is nothing to show.
 
-import { Absent, Gone, onStanding } from "./api.js";
+import { Absent, Busy, Gone, onStanding } from "./api.js";
 import { make, note, replace } from "./dom.js";
 
 /** The shortest time between two questions of a section, whatever happens. */
@@ -75,10 +75,11 @@ export class Section {
   }
 
   #failed(error) {
-    if (error instanceof Gone) {
+    if (error instanceof Gone || error instanceof Busy) {
       // What was known stays, marked as old.
       this.#place.classList.add("old");
-      if (this.#seen === undefined) this.#place.replaceChildren(note("The node does not answer. Asking again…"));
+      const why = error instanceof Gone ? "The node does not answer" : `The node cannot say now: ${error.message}`;
+      if (this.#seen === undefined) this.#place.replaceChildren(note(`${why}. Asking again…`));
       return;
     }
     if (!(error instanceof Absent)) throw error;
@@ -86,6 +87,12 @@ export class Section {
     this.#place.removeAttribute("aria-busy");
     this.#place.replaceChildren(note(`Nothing to show: ${error.message}.`));
   }
+}
+
+/** Why some of these answers are not there, each reason once. */
+export function absences(...answers) {
+  const reasons = new Set(answers.filter(({ data }) => data === null).map(({ why }) => why));
+  return [...reasons].map((why) => note(`Not shown here: ${why}.`));
 }
 
 /** Says at the top of the page while the node does not answer. */

@@ -116,12 +116,18 @@ impl Answers {
             assert_eq!(status(&answer), Some(200), "{path}: {answer}");
             free.insert(serde_json::from_str(body(&answer)).expect("JSON"));
         }
-        match self.known[path].pointer(pointer) {
-            None | Some(Value::Null) => None,
-            Some(Value::Object(parts)) => {
-                Some(parts.values().map(|part| part.as_f64().expect("a number")).sum())
-            }
-            Some(value) => Some(value.as_f64().unwrap_or_else(|| panic!("{from} is no number: {value}"))),
+        let mut value = &self.known[path];
+        for step in pointer.split('/').skip(1) {
+            value = match value {
+                Value::Null => return None,
+                Value::Array(items) => &items[step.parse::<usize>().expect("a place in a list")],
+                other => other.get(step).unwrap_or_else(|| panic!("the interface does not tell {from}")),
+            };
+        }
+        match value {
+            Value::Null => None,
+            Value::Object(parts) => Some(parts.values().map(|part| part.as_f64().expect("a number")).sum()),
+            value => Some(value.as_f64().unwrap_or_else(|| panic!("{from} is no number: {value}"))),
         }
     }
 }
@@ -192,6 +198,12 @@ async fn every_number_is_the_interfaces_on_a_phone_and_on_a_desk(browser: &mut B
             assert_eq!(without, if page == "/" { json!(["health", "log"]) } else { json!([]) }, "{page}");
             inspect(browser, &page, width).await;
         }
+        open(browser, &served.client, "/").await;
+        browser.value("document.querySelector('#rates [data-seconds=\"604800\"]').click()").await;
+        browser.until("document.querySelector('#rates .body').textContent.includes('last week')").await;
+        browser.value(UNFOLD).await;
+        compare(browser, &served.client).await;
+        inspect(browser, "/ over a week", width).await;
     }
 }
 
@@ -263,7 +275,10 @@ async fn what_happens_is_seen_when_it_happens(browser: &mut Browser) {
     let asked =
         "performance.getEntriesByType('resource').filter((one) => one.name.includes('/v1/blocks')).length";
     let before = browser.value(asked).await.as_u64().expect("a number");
+    let mut tries = 0;
     while browser.value("document.querySelectorAll('#log li.share-block').length").await == 0 {
+        tries += 1;
+        assert!(tries < 600, "the page hears of nothing");
         served.events.tell(block.clone());
         browser.value("new Promise((done) => setTimeout(done, 100))").await;
     }
