@@ -181,7 +181,10 @@ impl Browser {
                 assert!(said["error"].is_null(), "{method}: {said}");
                 return said["result"].clone();
             }
-            self.errors.extend(error_in(&said));
+            // What a page says that was left is nobody's concern: its node is gone.
+            if said["sessionId"] == self.session.as_str() {
+                self.errors.extend(error_in(&said));
+            }
         }
     }
 }
