@@ -24,6 +24,7 @@ pub mod open_files;
 pub mod p2p;
 pub mod peers;
 pub mod ports;
+pub mod refused;
 pub mod rewards;
 pub mod shutdown;
 pub mod simulate;

@@ -4,6 +4,7 @@
 //! Adding is a few atomic additions and nothing else, since some of it happens at each submit. Names and texts of what is
 //! shown are where it is shown, in `api::scrape`.
 
+use crate::refused::Reason;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +20,7 @@ pub struct Numbers {
     /// Submits of miners that were accepted.
     pub submits_accepted: Counter,
     /// Submits of miners that were refused, by why.
-    pub submits_refused: Refused,
+    pub submits_refused: Refusals,
     /// From a submit being taken up to its answer being ready to be written.
     pub submit_to_answer: Timing,
     /// From a new template or tip to jobs for everybody.
@@ -61,21 +62,15 @@ pub struct Taken {
     pub others: Counter,
 }
 
-/// Submits that were refused.
+/// Submits that were refused, by why.
 #[derive(Debug, Default)]
-pub struct Refused {
-    /// For a Bitcoin block that is long past.
-    pub stale: Counter,
-    /// For a job that is not known, or no longer.
-    pub unknown_job: Counter,
-    /// Submitted before.
-    pub repeated: Counter,
-    /// Above the target.
-    pub too_easy: Counter,
-    /// With a header time that cannot be.
-    pub untimely: Counter,
-    /// Anything else.
-    pub other: Counter,
+pub struct Refusals([Counter; Reason::ALL.len()]);
+
+impl Refusals {
+    /// Those for this reason.
+    pub const fn of(&self, reason: Reason) -> &Counter {
+        &self.0[reason as usize]
+    }
 }
 
 /// A number that only grows.

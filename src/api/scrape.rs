@@ -8,6 +8,7 @@ use super::reply::fault;
 use super::routes::Shared;
 use super::source::ask;
 use crate::metrics::{Metrics, Taken, Timing};
+use crate::refused::Reason;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -94,21 +95,10 @@ impl Page {
         let results =
             |accepted: u64, refused: u64| [("result", "accepted", accepted), ("result", "refused", refused)];
         let finders = |taken: &Taken| [("by", "own", taken.own.get()), ("by", "others", taken.others.get())];
-        let refused = &m.submits_refused;
-        let submits = [
-            ("accepted", &m.submits_accepted),
-            ("stale", &refused.stale),
-            ("unknown_job", &refused.unknown_job),
-            ("repeated", &refused.repeated),
-            ("too_easy", &refused.too_easy),
-            ("untimely", &refused.untimely),
-            ("other", &refused.other),
-        ];
-        writer.counters(
-            "submits",
-            "Work that miners handed in, by what they were answered",
-            &submits.map(|(result, counter)| ("result", result, counter.get())),
-        )?;
+        let refused = Reason::ALL.map(|reason| (reason.name(), m.submits_refused.of(reason)));
+        let submits = [("accepted", &m.submits_accepted)].into_iter().chain(refused);
+        let submits: Vec<_> = submits.map(|(result, counter)| ("result", result, counter.get())).collect();
+        writer.counters("submits", "Work that miners handed in, by what they were answered", &submits)?;
         writer.counters(
             "shares",
             "Shares taken into the pool, by whose miners found them",

@@ -1,5 +1,6 @@
 //! What is counted in a stretch of time.
 
+pub use crate::refused::Refused;
 use serde::{Deserialize, Serialize};
 
 /// What was counted in a stretch of time. All that is ever done with them is adding.
@@ -17,23 +18,6 @@ pub struct Point {
     pub miners: u32,
     /// The highest difficulty that a share would have met.
     pub best_difficulty: f64,
-}
-
-/// Submits that were refused, by why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    /// For a Bitcoin block that is long past.
-    pub stale: u64,
-    /// For a job that is not known, or no longer.
-    pub unknown_job: u64,
-    /// Submitted before.
-    pub repeated: u64,
-    /// Above the target.
-    pub too_easy: u64,
-    /// With a header time that cannot be.
-    pub untimely: u64,
-    /// Anything else.
-    pub other: u64,
 }
 
 /// The best share that there ever was.
@@ -71,22 +55,6 @@ impl Point {
     /// Hashes a second, while it was counted.
     pub fn hash_rate(&self) -> f64 {
         if self.seconds == 0 { 0.0 } else { self.hashes / f64::from(self.seconds) }
-    }
-}
-
-impl Refused {
-    fn add(&mut self, other: &Self) {
-        let both = [
-            (&mut self.stale, other.stale),
-            (&mut self.unknown_job, other.unknown_job),
-            (&mut self.repeated, other.repeated),
-            (&mut self.too_easy, other.too_easy),
-            (&mut self.untimely, other.untimely),
-            (&mut self.other, other.other),
-        ];
-        for (sum, more) in both {
-            *sum = sum.saturating_add(more);
-        }
     }
 }
 

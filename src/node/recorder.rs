@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::hashes;
 use crate::history::Series;
 use crate::history::keeper::{self, HistoryHandle, Wanted};
-use crate::history::point::{Point, Refused};
+use crate::history::point::Point;
 use crate::history::tier::TIERS;
 use crate::peers::driver::Footing;
 use crate::stratum::record::{News, Tally, Who};
@@ -221,8 +221,7 @@ fn work_between(chain: &ShareChain, begin: u32, end: u32) -> Work {
 }
 
 fn point(seconds: u32, miners: u32, news: &News) -> Point {
-    let Tally { accepted, stale, unknown_job, repeated, too_easy, untimely, other } = news.tally;
-    let refused = Refused { stale, unknown_job, repeated, too_easy, untimely, other };
+    let Tally { accepted, refused } = news.tally;
     Point { seconds, hashes: news.hashes, accepted, refused, miners, best_difficulty: news.best }
 }
 

@@ -1,7 +1,7 @@
 //! The miners that are connected, as the interface tells of them.
 
 use crate::address::address_of;
-use crate::api::form::{RefusedForm, WorkerForm};
+use crate::api::form::WorkerForm;
 use crate::stratum::record::{MinerSnapshot, Tally};
 use crate::stratum::server;
 use crate::stratum::session::Now;
@@ -22,7 +22,7 @@ fn form(miner: MinerSnapshot, network: Network, now: Now) -> WorkerForm {
     let unix = |then: Instant| {
         u64::from(now.unix).saturating_sub(now.instant.saturating_duration_since(then).as_secs())
     };
-    let Tally { accepted, stale, unknown_job, repeated, too_easy, untimely, other } = tally;
+    let Tally { accepted, refused } = tally;
     WorkerForm {
         name: who.user,
         address: who.owner.map(|owner| address_of(&owner, network)),
@@ -35,7 +35,7 @@ fn form(miner: MinerSnapshot, network: Network, now: Now) -> WorkerForm {
         connected: unix(visitor.since),
         last_share: last_share.map(unix),
         accepted,
-        refused: RefusedForm { stale, unknown_job, repeated, too_easy, untimely, other },
+        refused,
         hash_rate,
         best_difficulty: best,
         // The history has it.
@@ -56,6 +56,7 @@ const fn word(protocol: Protocol) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refused::Refused;
     use crate::stratum::difficulty::Difficulty;
     use crate::stratum::record::Who;
     use crate::stratum::visitor::Visitor;
@@ -71,7 +72,7 @@ mod tests {
             visitor: Visitor { port: 3_333, ..Visitor::new(remote, Protocol::StratumTls, start) },
             who: Who { user_agent: "x".into(), user: "rig".into(), owner: Some(owner(1)), class: Some(11) },
             difficulty: Some(Difficulty::power_of_two(-3)),
-            tally: Tally { accepted: 7, stale: 1, ..Tally::default() },
+            tally: Tally { accepted: 7, refused: Refused { stale: 1, ..Refused::default() } },
             last_share: Some(start + Duration::from_secs(60)),
             hash_rate: 2.5,
             best: Some(3.0),

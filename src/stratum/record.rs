@@ -4,6 +4,8 @@
 use super::difficulty::Difficulty;
 use super::visitor::Visitor;
 use crate::metrics::Metrics;
+pub(crate) use crate::refused::Reason;
+use crate::refused::Refused;
 use sharechain::owner::Owner;
 use sharechain::share::ShareId;
 use std::mem;
@@ -65,50 +67,18 @@ pub struct Who {
 pub struct Tally {
     /// Accepted.
     pub accepted: u64,
-    /// For a Bitcoin block that is long past.
-    pub stale: u64,
-    /// For a job that is not known, or no longer.
-    pub unknown_job: u64,
-    /// Submitted before.
-    pub repeated: u64,
-    /// Above the target.
-    pub too_easy: u64,
-    /// With a header time that cannot be.
-    pub untimely: u64,
-    /// Anything else: not to be read, not allowed, for somebody else.
-    pub other: u64,
+    /// Refused, by why.
+    pub refused: Refused,
 }
 
 impl Tally {
-    /// All that were refused.
-    pub const fn rejected(&self) -> u64 {
-        self.stale + self.unknown_job + self.repeated + self.too_easy + self.untimely + self.other
-    }
-
     /// Counts a submit: accepted without a reason, else refused.
     const fn count(&mut self, reason: Option<Reason>) {
-        let count = match reason {
-            None => &mut self.accepted,
-            Some(Reason::Stale) => &mut self.stale,
-            Some(Reason::UnknownJob) => &mut self.unknown_job,
-            Some(Reason::Repeated) => &mut self.repeated,
-            Some(Reason::TooEasy) => &mut self.too_easy,
-            Some(Reason::Untimely) => &mut self.untimely,
-            Some(Reason::Other) => &mut self.other,
-        };
-        *count += 1;
+        match reason {
+            None => self.accepted += 1,
+            Some(reason) => self.refused.count(reason),
+        }
     }
-}
-
-/// Why a submit is refused, as far as that is counted: see [`Tally`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    Stale,
-    UnknownJob,
-    Repeated,
-    TooEasy,
-    Untimely,
-    Other,
 }
 
 /// A submit that is accepted.
@@ -183,15 +153,9 @@ impl MinerRecord {
 
     /// Adds a submit to those of all miners.
     fn count(&self, answer: &Result<Accepted, Reason>, now: Instant) {
-        let refused = &self.metrics.submits_refused;
         let counter = match answer {
             Ok(_) => &self.metrics.submits_accepted,
-            Err(Reason::Stale) => &refused.stale,
-            Err(Reason::UnknownJob) => &refused.unknown_job,
-            Err(Reason::Repeated) => &refused.repeated,
-            Err(Reason::TooEasy) => &refused.too_easy,
-            Err(Reason::Untimely) => &refused.untimely,
-            Err(Reason::Other) => &refused.other,
+            Err(reason) => self.metrics.submits_refused.of(*reason),
         };
         counter.count();
         self.metrics.submit_to_answer.observe(now.elapsed());
@@ -308,23 +272,14 @@ mod tests {
     fn submits_are_counted_by_what_was_said_of_them() {
         let start = Instant::now();
         let record = record(start);
-        let reasons = [
-            Reason::Stale,
-            Reason::UnknownJob,
-            Reason::Repeated,
-            Reason::TooEasy,
-            Reason::Untimely,
-            Reason::Other,
-        ];
-        for (count, reason) in reasons.into_iter().enumerate() {
+        for (count, reason) in Reason::ALL.into_iter().enumerate() {
             (0..=count).for_each(|_| record.on_submit(Err(reason), start));
         }
         assert_eq!(record.snapshot(start).last_share, None);
         record.on_submit(share(0, [0xff; 32]), start + Duration::from_secs(1));
         let snapshot = record.snapshot(start + Duration::from_secs(2));
-        let expected =
-            Tally { accepted: 1, stale: 1, unknown_job: 2, repeated: 3, too_easy: 4, untimely: 5, other: 6 };
-        assert_eq!((snapshot.tally, snapshot.tally.rejected()), (expected, 21));
+        let refused = Refused { stale: 1, unknown_job: 2, repeated: 3, too_easy: 4, untimely: 5, other: 6 };
+        assert_eq!(snapshot.tally, Tally { accepted: 1, refused });
         assert_eq!(snapshot.last_share, Some(start + Duration::from_secs(1)));
     }
 

@@ -237,7 +237,7 @@ mod tests {
         let now = Instant::now();
         fourth.record.on_submit(Err(Reason::Stale), now);
         let stale = |places| -> Vec<u64> {
-            sessions.snapshot(places, now).iter().map(|miner| miner.tally.stale).collect()
+            sessions.snapshot(places, now).iter().map(|miner| miner.tally.refused.stale).collect()
         };
         assert_eq!(stale(0..9), [0, 0, 1], "in the order in which they came");
         assert_eq!((stale(2..3), stale(0..2), stale(3..9)), (vec![1], vec![0, 0], vec![]));

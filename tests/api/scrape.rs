@@ -4,6 +4,7 @@ use super::network::{Served, served_on};
 use super::raw::{ask, body, status};
 use crate::support::rig::Rig;
 use commonwork::api::health::{BitcoindFacts, Facts};
+use commonwork::refused::Reason;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ async fn numbers_are_served_by_the_conventions() {
     let served = with_all_there_is().await;
     let metrics = &served.metrics;
     metrics.submits_accepted.add(5);
-    metrics.submits_refused.stale.count();
+    metrics.submits_refused.of(Reason::Stale).count();
     metrics.submit_to_answer.observe(Duration::from_micros(60));
     metrics.submit_to_answer.observe(Duration::from_secs(60));
     metrics.shares.others.add(2);

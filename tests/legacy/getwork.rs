@@ -131,7 +131,7 @@ async fn work_is_solved_and_each_answer_is_another() {
         assert_eq!(bitcoin::consensus::serialize(&share.header), solved.header());
     }
     let counted = running.miners().pop().expect("one worker");
-    assert_eq!((counted.tally.accepted, counted.tally.rejected()), (2, 0));
+    assert_eq!((counted.tally.accepted, counted.tally.refused.total()), (2, 0));
     assert_eq!((counted.visitor.protocol, counted.visitor.port), (Protocol::Legacy, running.address.port()));
     assert_eq!(counted.who.user, "rig");
     assert!(counted.hash_rate > 0.0 && counted.last_share.is_some());

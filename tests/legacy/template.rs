@@ -245,7 +245,7 @@ async fn what_is_wrong_with_a_block_is_said_before_it_is_mined_and_after() {
     );
     let poor = made.clone().mine(|hash| hash > goal);
     assert_eq!(word(&submit(&client, json!([poor.whole(), poor.id()])).await), "high-hash");
-    assert_eq!(running.miners()[0].tally.rejected(), 8);
+    assert_eq!(running.miners()[0].tally.refused.total(), 8);
     soon(running.stop()).await;
 }
 

@@ -56,7 +56,7 @@ async fn shares_of_header_only_work_are_what_the_node_judged() {
     assert_eq!(running.asked(), [360], "the class of those that see no coinbase");
     let seen = running.miners().pop().expect("one miner");
     assert_eq!((seen.who.user.as_str(), seen.who.user_agent.as_str()), ("rig", "test 1 2"));
-    assert!(seen.tally.accepted >= 12 && seen.tally.rejected() == 0);
+    assert!(seen.tally.accepted >= 12 && seen.tally.refused.total() == 0);
     assert_eq!((seen.visitor.protocol, seen.visitor.port), (Protocol::StratumV2, running.address.port()));
     assert_eq!((seen.who.class, seen.difficulty.is_some()), (Some(360), true));
     assert!(seen.hash_rate > 0.0 && seen.best.is_some() && seen.last_share.is_some());

@@ -4,7 +4,7 @@ use super::{report, sources};
 use std::collections::BTreeSet;
 
 /// Modules that any other may use: they know nothing of the node, or are for its unit tests.
-const FOR_ALL: &[&str] = &["address", "disk", "hashes", "metrics", "ports", "test_jobs"];
+const FOR_ALL: &[&str] = &["address", "disk", "hashes", "metrics", "ports", "refused", "test_jobs"];
 
 /// What each module may use besides those. `sharechain` is open to all. Only `node` and `commands` construct things.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("hashes", &[]),
     ("metrics", &[]),
     ("ports", &[]),
+    ("refused", &[]),
     ("config", &["bitcoin"]),
     ("bitcoin", &[]),
     ("store", &[]),

@@ -1,7 +1,7 @@
 //! What is told of the past.
 
-use super::RefusedForm;
-use crate::history::point::{Best, Point, Refused};
+use crate::history::point::{Best, Point};
+use crate::refused::Refused;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -48,7 +48,7 @@ pub struct PointForm {
     /// Shares accepted.
     pub accepted: u64,
     /// Submits refused.
-    pub refused: RefusedForm,
+    pub refused: Refused,
     /// The most miners at a time.
     pub miners: u32,
     /// The highest difficulty that a share would have met; zero without shares.
@@ -58,9 +58,7 @@ pub struct PointForm {
 impl PointForm {
     /// The form of a point that began at this time.
     pub fn new(time: u64, point: &Point) -> Self {
-        let Point { seconds, accepted, miners, best_difficulty, .. } = *point;
-        let Refused { stale, unknown_job, repeated, too_easy, untimely, other } = point.refused;
-        let refused = RefusedForm { stale, unknown_job, repeated, too_easy, untimely, other };
+        let Point { seconds, accepted, refused, miners, best_difficulty, .. } = *point;
         Self { time, seconds, hash_rate: point.hash_rate(), accepted, refused, miners, best_difficulty }
     }
 }

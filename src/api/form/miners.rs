@@ -1,6 +1,7 @@
 //! What is told about miners.
 
 use super::history::BestForm;
+use crate::refused::Refused;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use utoipa::ToSchema;
@@ -71,7 +72,7 @@ pub struct WorkerForm {
     /// Shares accepted.
     pub accepted: u64,
     /// Submits refused.
-    pub refused: RefusedForm,
+    pub refused: Refused,
     /// Hashes a second in the last ten minutes or so, by its shares.
     pub hash_rate: f64,
     /// The difficulty that its best share would have met.
@@ -79,33 +80,6 @@ pub struct WorkerForm {
     /// The same of all shares that miners of this name ever handed in, as far as that is remembered.
     #[serde(default)]
     pub best_ever_difficulty: Option<f64>,
-}
-
-/// Submits that were refused, by why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RefusedForm {
-    /// For a Bitcoin block that is long past.
-    pub stale: u64,
-    /// For a job that is not known, or no longer.
-    pub unknown_job: u64,
-    /// Submitted before.
-    pub repeated: u64,
-    /// Above the target.
-    pub too_easy: u64,
-    /// With a header time that cannot be.
-    pub untimely: u64,
-    /// Anything else.
-    pub other: u64,
-}
-
-impl RefusedForm {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        let Self { stale, unknown_job, repeated, too_easy, untimely, other } = self;
-        [stale, unknown_job, repeated, too_easy, untimely, other]
-            .into_iter()
-            .fold(0, |sum, n| sum.saturating_add(*n))
-    }
 }
 
 /// The operator's fee.

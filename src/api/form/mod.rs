@@ -15,6 +15,7 @@ mod share;
 mod signals;
 mod view;
 
+pub use crate::refused::Refused as RefusedForm;
 pub use account::{
     AccountForm, CoinbaseState, CreditForm, ExpectedForm, OwnerPaymentsForm, PaidForm, PaymentForm,
     PaymentLine, PaymentsForm, PoolForm, RecentForm,
@@ -24,7 +25,7 @@ pub use found::{FoundBlockForm, FoundForm};
 pub use health::{BitcoindForm, BitcoindsForm, HealthForm, HealthItem, Level, TemplateForm};
 pub use hex::{AnyBytes, Bits, Bytes, Text};
 pub use history::{BestForm, HistoryForm, PointForm, SeriesForm, SeriesListForm};
-pub use miners::{FeeForm, MinersForm, RefusedForm, WorkerForm};
+pub use miners::{FeeForm, MinersForm, WorkerForm};
 pub use network::{
     BanForm, BanRequestForm, BannedForm, BansForm, ConnectForm, ConnectingForm, LiftForm, LiftedForm,
     PeerForm, PeersForm, StoppingForm,
