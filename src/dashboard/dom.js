@@ -56,6 +56,25 @@ export function folded(key, title, ...content) {
   return make("details", { "data-key": key }, make("summary", { "data-key": `${key}-title` }, title), content);
 }
 
+/** What folds are filled with that nobody has opened yet. */
+const unfilled = new WeakMap();
+
+/** The same for what is much, and drawn only for whoever opens it: `content` makes it. */
+export function foldedMuch(key, title, label, content) {
+  const fold = folded(key, title);
+  fold.firstElementChild.setAttribute("aria-label", label);
+  unfilled.set(fold, content);
+  fold.addEventListener("toggle", () => {
+    if (fold.open) fillFold(fold);
+  });
+  return fold;
+}
+
+function fillFold(fold) {
+  fold.append(...(unfilled.get(fold)?.() ?? []));
+  unfilled.delete(fold);
+}
+
 /** A paragraph that says why there is nothing else. */
 export function note(text) {
   return make("p", { class: "note" }, text);
@@ -67,8 +86,12 @@ export function replace(place, nodes) {
   const active = document.activeElement;
   const focused = place.contains(active) ? active.dataset.key : undefined;
   place.replaceChildren(...nodes);
-  for (const one of place.querySelectorAll("[data-key]")) {
-    if (one.localName === "details" && open.includes(one.dataset.key)) one.open = true;
-    if (focused !== undefined && one.dataset.key === focused) one.focus({ preventScroll: true });
+  for (const one of place.querySelectorAll("details[data-key]")) {
+    if (!open.includes(one.dataset.key)) continue;
+    one.open = true;
+    // At once, since the focus may have been in there.
+    fillFold(one);
   }
+  if (focused === undefined) return;
+  [...place.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused)?.focus({ preventScroll: true });
 }

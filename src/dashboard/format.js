@@ -126,7 +126,7 @@ export function moment(seconds) {
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-/** A hash or an address that is too long for a line. Hashes of work begin with zeros, so their end tells more. */
+/** An address where there is room for no more, as in a window's title. */
 export function short(text) {
   return text.length <= 20 ? text : `${text.slice(0, 6)}…${text.slice(-8)}`;
 }

@@ -1,7 +1,7 @@
 // Bitcoin blocks that the pool has found, each with its coinbase.
 
 import { ask, field } from "./api.js";
-import { make, note, table } from "./dom.js";
+import { foldedMuch, make, note, table } from "./dom.js";
 import { amount, count, height } from "./format.js";
 import { Section } from "./section.js";
 import { STATES, code, owner, shown, when } from "./shown.js";
@@ -24,17 +24,12 @@ function outputs(answer, index, block) {
   return [make("p", {}, "Transaction ", code(block.txid ?? "not known")), table(`Coinbase of block ${block.bitcoin_height}`, columns, rows)];
 }
 
-/** A coinbase has up to hundreds of outputs: they are drawn for whoever opens it. */
+/** A coinbase has up to hundreds of outputs. */
 function coinbase(answer, index, block) {
   if (block.outputs.length === 0) return "no longer known";
-  const key = `coinbase-${block.hash}`;
-  const fold = make("details", { "data-key": key },
-    make("summary", { "data-key": `${key}-title`, "aria-label": `Coinbase of block ${block.bitcoin_height}` },
-      `${count(block.outputs.length)} outputs${block.outputs_whole ? "" : " known"}`));
-  fold.addEventListener("toggle", () => {
-    if (fold.open && fold.childElementCount === 1) fold.append(...outputs(answer, index, block));
-  });
-  return fold;
+  const title = `${count(block.outputs.length)} outputs${block.outputs_whole ? "" : " known"}`;
+  const label = `Coinbase of block ${block.bitcoin_height}`;
+  return foldedMuch(`coinbase-${block.hash}`, title, label, () => outputs(answer, index, block));
 }
 
 function standing(answer, index, block) {

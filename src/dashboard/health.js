@@ -2,17 +2,21 @@
 
 import { ask } from "./api.js";
 import { make, note, replace } from "./dom.js";
-import { count, duration, moment, short } from "./format.js";
+import { count, duration, moment } from "./format.js";
 import { Section } from "./section.js";
+import { code } from "./shown.js";
 
 const MOST_LINES = 40;
 const LEVELS = new Map([["alarm", "Alarm"], ["warning", "Warning"], ["notice", "Notice"]]);
+
+/** What others chose, in a sentence of ours: it does not turn the writing of what follows. */
+const text = (theirs) => make("bdi", {}, theirs);
 
 function showHealth({ data }) {
   const head = make("p", { class: data.healthy ? "well" : "unwell" }, data.healthy ? "All is well." : "Something is wrong.");
   const items = data.items.map((item) =>
     make("li", { class: `item ${item.level}`, "data-id": item.id },
-      make("strong", {}, LEVELS.get(item.level) ?? item.level), `: ${item.says}`, make("p", { class: "remark" }, item.cure)));
+      make("strong", {}, LEVELS.get(item.level) ?? item.level), ": ", text(item.says), make("p", { class: "remark" }, item.cure)));
   return items.length > 0 ? [head, make("ul", { class: "items" }, items)] : [head];
 }
 
@@ -22,16 +26,18 @@ export function health() {
 }
 
 const by = (own) => (own ? "by this node's miners" : "by others");
+/** What is said of an event: a text, or a list of texts and elements. */
 const WORDS = {
   "share-block": (e) => `Share block ${e.height} ${by(e.own)}, with ${e.listed} shares${e.tip ? "" : ", beside the active branch"}`,
   "reorganised": (e) => `The active branch changed: ${e.depth} share blocks were left`,
-  "bitcoin-block": (e) => `Bitcoin block ${e.bitcoin_height} found ${by(e.own)}: ${short(e.hash)}`,
-  "bitcoin-block-answered": (e) =>
-    `${e.bitcoind} ${e.accepted ? "has" : "does not take"} Bitcoin block ${e.bitcoin_height}${e.note ? `: ${e.note}` : ""}`,
-  "alarm": (e) => `Alarm: ${e.says}. ${e.cure}`,
-  "alarm-cleared": (e) => `Over: ${e.says}`,
-  "worker-gone": (e) => `Worker ${e.name} has handed in nothing for ${duration(e.silent_seconds)}`,
-  "worker-back": (e) => `Worker ${e.name} is back after ${duration(e.silent_seconds)}`,
+  "bitcoin-block": (e) => [`Bitcoin block ${e.bitcoin_height} found ${by(e.own)}: `, code(e.hash)],
+  "bitcoin-block-answered": (e) => [
+    text(e.bitcoind), ` ${e.accepted ? "has" : "does not take"} Bitcoin block ${e.bitcoin_height}`, e.note ? [": ", text(e.note)] : null,
+  ],
+  "alarm": (e) => ["Alarm: ", text(e.says), ". ", text(e.cure)],
+  "alarm-cleared": (e) => ["Over: ", text(e.says)],
+  "worker-gone": (e) => ["Worker ", text(e.name), ` has handed in nothing for ${duration(e.silent_seconds)}`],
+  "worker-back": (e) => ["Worker ", text(e.name), ` is back after ${duration(e.silent_seconds)}`],
   "away": () => "This page did not listen for a while: what happened meanwhile is not in this list",
   "missed": (e) => `${e.events} events were missed by this page`,
 };
@@ -64,7 +70,7 @@ export function log() {
     if (!lines.isConnected) replace(place, [lines]);
     if (goesOn) lines.firstElementChild.remove();
     const time = moment(Date.now() / 1000).slice(11);
-    lines.prepend(make("li", { class: event.is }, make("span", { class: "clock" }, time), ` ${words}`));
+    lines.prepend(make("li", { class: event.is }, make("span", { class: "clock" }, time), " ", words));
     while (lines.childElementCount > MOST_LINES) lines.lastElementChild.remove();
   };
 }

@@ -24,9 +24,9 @@ function refusals(answer, index, refused) {
   return make("span", {}, sum, reasons.length > 0 ? make("ul", { class: "reasons" }, reasons) : null);
 }
 
-/** A name that a stranger chose, of any length: two lines of it, and all for whoever points at it. */
+/** A name that a stranger chose, of any length: two lines of it are seen. */
 function named(name, shownName, otherwise) {
-  return name === "" ? otherwise : make("span", { class: "name", title: name }, shownName);
+  return name === "" ? otherwise : make("bdi", { class: "name", title: name }, shownName);
 }
 
 /** What follows the owner's address in a miner's name: the address is in a column of its own. */
@@ -68,7 +68,7 @@ export function minersTable(pages, caption, belongs) {
 function doors(data) {
   const lists = [["Stratum", data.stratum], ["Stratum over TLS", data.stratum_tls], ["Stratum V2", data.stratum_v2],
     ["getwork, getblocktemplate", data.legacy]];
-  return lists.filter(([, list]) => list.length > 0).map(([name, list]) => [name, list.join(", ")]);
+  return lists.filter(([, list]) => list.length > 0).map(([name, list]) => [name, make("code", {}, list.join(", "))]);
 }
 
 function show(pages) {

@@ -41,7 +41,7 @@ function bitcoindsTable(side) {
   return rows.length > 0 ? table("The configured bitcoinds", BITCOINDS, rows) : note("No bitcoind is configured.");
 }
 
-function showBitcoin(tip, pool, side) {
+function showBitcoin(tip, side) {
   const list = [];
   if (tip.data !== null) {
     list.push(["Network", tip.data.network],
@@ -55,15 +55,12 @@ function showBitcoin(tip, pool, side) {
     if (side.data.silent_seconds !== null) list.push(["Silent for", shown(of("silent_seconds"), duration), "no bitcoind gives anything to mine on"]);
     list.push(["This machine's clock", shown(of("clock_ahead_seconds"), ahead), "beside the Bitcoin node's"]);
   }
-  if (pool.data !== null) {
-    list.push(["Work of a block", shown(field(pool, "hashes_per_bitcoin_block"), hashes), "on average"]);
-  }
-  return [facts(list), ...absences(tip, pool), side.data === null ? note(`Nothing is known of bitcoind: ${side.why}.`) : bitcoindsTable(side)];
+  return [facts(list), ...absences(tip), side.data === null ? note(`Nothing is known of bitcoind: ${side.why}.`) : bitcoindsTable(side)];
 }
 
 /** The section of Bitcoin's side. */
 export function bitcoin() {
-  const load = async () => [await maybe("/v1/tip"), await maybe("/v1/pool"), await maybe("/v1/bitcoinds")];
+  const load = async () => [await maybe("/v1/tip"), await maybe("/v1/bitcoinds")];
   return new Section("bitcoin", 15, load, showBitcoin);
 }
 
@@ -74,8 +71,10 @@ function showNow(tip, pool, told) {
   if (pool.data !== null) {
     const { seconds } = pool.data.recent;
     const measured = (name, format) => (seconds === 0 ? "not known yet" : shown(of(pool, "recent", name), format));
-    list.push(["The pool", measured("hashes_per_second", hashRate), seconds === 0 ? null : `by the share blocks of the last ${duration(seconds)}`],
+    const span = make("span", {}, "by the share blocks of the last ", shown(of(pool, "recent", "seconds"), duration));
+    list.push(["The pool", measured("hashes_per_second", hashRate), seconds === 0 ? null : span],
       ["The pool's blocks", measured("bitcoin_blocks_per_day", aDay), "Bitcoin blocks to be expected"],
+      ["A Bitcoin block takes", shown(of(pool, "hashes_per_bitcoin_block"), hashes), "on average"],
       ["Owners", shown(of(pool, "window_owners"), count), "in the reward window"],
       ["Reward window", shown(of(pool, "window_score"), score), "of work"]);
   }

@@ -26,16 +26,17 @@ export function expectedFacts(answer) {
   const of = (...steps) => field(answer, ...steps);
   const { seconds } = answer.data.recent;
   const measured = (steps, format) => (seconds === 0 ? "not known yet" : shown(of(...steps), format));
-  const span = seconds === 0 ? "day" : duration(seconds);
+  const span = () => (seconds === 0 ? "day" : shown(of("recent", "seconds"), duration));
+  const inLast = (before, after = "") => make("span", {}, `${before} the last `, span(), after);
   return facts([
-    ["Expected a day", measured(["expected", "satoshis_per_day"], amount), `if the pool works on as in the last ${span}`],
-    ["Fair value a day", measured(["expected", "fair_satoshis_per_day"], amount), `what its own work of the last ${span} is worth`],
+    ["Expected a day", measured(["expected", "satoshis_per_day"], amount), inLast("if the pool works on as in")],
+    ["Fair value a day", measured(["expected", "fair_satoshis_per_day"], amount), inLast("what its own work of", " is worth")],
     ["From the next block", shown(of("expected", "next_block_satoshis"), amount), "on average, found now by whomever"],
     ["Of a block of", shown(of("expected", "block_satoshis"), amount), "subsidy, and fees where a template is there"],
     ["Part of the window", shown(of("window_part"), percent), "of all work that is paid"],
     ["Work in the window", shown(of("window_score"), score)],
     ["Place", shown(of("window_rank"), count), "1 is the largest"],
-    ["Hash rate", measured(["recent", "hashes_per_second"], hashRate), `by the share blocks of the last ${span}`],
+    ["Hash rate", measured(["recent", "hashes_per_second"], hashRate), inLast("by the share blocks of")],
     ["Work", measured(["recent", "bitcoin_blocks_per_day"], aDay), "Bitcoin blocks that it would find alone"],
     ["Paid", shown(of("paid", "satoshis"), amount), "in Bitcoin blocks that this node knows"],
     ["Not yet to be spent", shown(of("paid", "immature_satoshis"), amount), "fewer than 100 confirmations"],

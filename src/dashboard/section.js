@@ -103,6 +103,5 @@ export function sayWhenGone() {
     place.hidden = answers;
     const text = "The node does not answer. What is shown below is old. This page asks again by itself.";
     place.replaceChildren(...(answers ? [] : [make("p", {}, text)]));
-    document.documentElement.classList.toggle("gone", !answers);
   });
 }

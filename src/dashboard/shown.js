@@ -1,7 +1,7 @@
 // Numbers of the interface as elements. Each keeps the number itself, and where it is from, for programs that compare.
 
 import { draw, make } from "./dom.js";
-import { ago, moment, short } from "./format.js";
+import { ago, moment } from "./format.js";
 
 /** A number as `format` writes it; a dash where there is none. */
 export function shown({ value, from }, format) {
@@ -33,15 +33,27 @@ export function when({ value, from }) {
 export const STATES = new Map([["waiting", "not in Bitcoin's chain yet"], ["immature", "not to be spent yet"],
   ["spendable", "may be spent"], ["lost", "left by Bitcoin's best chain"]]);
 
-/** A text that may be long, whole for whoever points at it. */
+/** Characters of a long text that are seen after those that are left out, and how long one is. */
+const END = 8;
+const LONG = 20;
+
+/**
+ * A text that may be too long for a line. All of it is in the page, to be searched for and copied; the style leaves out its
+ * middle. Hashes of work begin with zeros, so their end tells more.
+ */
+function cut(text) {
+  return text.length <= LONG ? text : [make("span", { class: "begin" }, text.slice(0, -END)), text.slice(-END)];
+}
+
+/** A hash, an id or the like. */
 export function code(text) {
-  return make("code", { title: text }, short(text));
+  return make("code", { class: "cut", title: text }, cut(text));
 }
 
 /** An owner, with the way to its page. `key` keeps the focus on it. */
 export function owner(address, key) {
   const href = `/owners/${encodeURIComponent(address)}`;
-  return make("a", { href, title: address, "data-key": key }, short(address));
+  return make("a", { href, class: "cut", title: address, "data-key": key }, cut(address));
 }
 
 /** Lets the ages on the page grow. */
