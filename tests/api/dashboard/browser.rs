@@ -25,7 +25,7 @@ const OPTIONS: &[&str] = &[
     "--remote-debugging-pipe",
 ];
 
-/// Where it is looked for: these names, on the path.
+/// Where it is looked for: these names, on the path. `.ci/run` looks for the same.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "chromium-headless-shell", "google-chrome"];
 /// What to do without one.
 const MISSING: &str = "this test looks at the dashboard with Chromium: install it (`apt install chromium`), or name one by CHROMIUM=/path";
@@ -198,4 +198,10 @@ fn error_in(event: &Value) -> Option<String> {
         "Log.entryAdded" if params["entry"]["level"] == "error" => Some(params["entry"].to_string()),
         _ => None,
     }
+}
+
+#[test]
+fn what_installs_a_browser_looks_for_the_same_names() {
+    let run = include_str!("../../../.ci/run");
+    assert!(run.contains(&format!("command -v {} >/dev/null", NAMES.join(" "))), "{NAMES:?}");
 }

@@ -1,6 +1,7 @@
 //! The dashboard: what is sent to browsers, byte by byte, and what a real one makes of it.
 
 mod browser;
+mod places;
 mod seen;
 mod text;
 
@@ -34,8 +35,13 @@ async fn pages_and_their_parts_are_sent_as_they_are_in_the_program() {
         let other = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         assert_eq!(status(&raw(address, other.as_bytes()).await), Some(405), "{path}");
     }
-    for directive in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"]
-    {
+    for directive in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "frame-ancestors 'none'",
+    ] {
         assert!(POLICY.split("; ").any(|one| one == directive), "{directive}");
     }
     assert!(!POLICY.contains("unsafe"), "{POLICY}");

@@ -7,6 +7,7 @@ use super::super::owners::pool;
 use super::super::raw::{ask, body, status};
 use super::super::{miners_port, worker};
 use super::browser::Browser;
+use super::places;
 use super::text::read;
 use crate::support::rig::{Rig, owner};
 use bitcoin::hashes::Hash;
@@ -37,11 +38,33 @@ const NUMBERS: &str = "[...document.querySelectorAll('[data-value]')].map((one) 
 const WITHOUT_NUMBERS: &str = "[...document.querySelectorAll('main section')].filter((one) => \
                                !one.querySelector('[data-value]')).map((one) => one.id)";
 
+/// From now on the interface tells of one Bitcoin block more, so that their section is drawn anew.
+const ANOTHER_TOTAL: &str = "{ const real = window.fetch; window.fetch = async (...asked) => { \
+                             const answer = await real(...asked); \
+                             if (!answer.url.includes('/v1/bitcoin-blocks')) return answer; \
+                             const data = await answer.json(); data.total += 1; \
+                             return new Response(JSON.stringify(data)); }; }";
+
 /// What must not be on a page, each with the script that finds it.
 const WRONG: &[(&str, &str)] = &[
     (
         "numbers in tables without their value",
         "[...document.querySelectorAll('td.number')].filter((one) => !one.querySelector('[data-value]'))",
+    ),
+    (
+        "numbers beside names without their value",
+        "[...document.querySelectorAll('.facts dd, .big')].filter((one) => { \
+         const rest = one.cloneNode(true); \
+         rest.querySelectorAll('[data-value], code, .name').forEach((known) => known.remove()); \
+         return /\\d/.test(rest.textContent) \
+         && !['1 is the largest', 'fewer than 100 confirmations'].includes(rest.textContent); })",
+    ),
+    (
+        "tables with a row of several things, or with one thing twice",
+        "[...document.querySelectorAll('table')].filter((table) => { \
+         const rows = [...table.tBodies[0].rows].map((row) => new Set([...row.querySelectorAll('[data-from]')] \
+         .filter((one) => one.closest('tr') === row).map((one) => one.dataset.from.match(/^.*\\/\\d+(?=\\/|$)/)?.[0]))); \
+         return rows.some((row) => row.size > 1) || new Set(rows.flatMap((row) => [...row])).size < rows.filter((row) => row.size).length; })",
     ),
     (
         "pictures of nothing",
@@ -84,15 +107,22 @@ async fn served_pool() -> Served {
     };
     served.found.lock().await.worked([owner(1), owner(2)], 1_700_000_000).await.expect("a ledger");
     for ago in [600, 300] {
-        let point = Point { seconds: 30, hashes: 9e14, ..Point::default() };
-        served.history.add(now() - ago, [(Series::Pool, point)].into()).await.expect("it runs");
+        let known = Point { seconds: 30, miners: 1, best_difficulty: 64.0, ..Point::default() };
+        let point = |hashes| Point { hashes, ..known };
+        let points = [(Series::Pool, point(9e14)), (Series::Node, point(6e13))];
+        served.history.add(now() - ago, points.into()).await.expect("it runs");
     }
     served
 }
 
-/// The page of the owner whose miner is connected.
+/// The owner whose miner is connected.
+pub(super) fn owner_address() -> String {
+    worker().address.expect("it has one")
+}
+
+/// The page of that owner.
 fn owner_page() -> String {
-    format!("/owners/{}", worker().address.expect("it has one"))
+    format!("/owners/{}", owner_address())
 }
 
 async fn open(browser: &mut Browser, client: &Client, page: &str) {
@@ -197,13 +227,19 @@ async fn every_number_is_the_interfaces_on_a_phone_and_on_a_desk(browser: &mut B
             let without = browser.value(WITHOUT_NUMBERS).await;
             assert_eq!(without, if page == "/" { json!(["health", "log"]) } else { json!([]) }, "{page}");
             inspect(browser, &page, width).await;
+            places::check(browser, &page, 86_400).await;
         }
         open(browser, &served.client, "/").await;
-        browser.value("document.querySelector('#rates [data-seconds=\"604800\"]').click()").await;
-        browser.until("document.querySelector('#rates .body').textContent.includes('last week')").await;
-        browser.value(UNFOLD).await;
-        compare(browser, &served.client).await;
-        inspect(browser, "/ over a week", width).await;
+        for (seconds, range) in [(3_600, "last hour"), (604_800, "last week")] {
+            let button = format!("#rates [data-seconds='{seconds}']");
+            browser.value(&format!("document.querySelector(\"{button}\").click()")).await;
+            let drawn = format!("document.querySelector('#rates .body').textContent.includes('{range}')");
+            browser.until(&drawn).await;
+            browser.value(UNFOLD).await;
+            compare(browser, &served.client).await;
+            inspect(browser, &format!("/ over the {range}"), width).await;
+            places::check(browser, "/", seconds).await;
+        }
     }
 }
 
@@ -267,11 +303,6 @@ async fn what_happens_is_seen_when_it_happens(browser: &mut Browser) {
         tip: true,
         own: false,
     };
-    let found = EventForm::BitcoinBlock {
-        bitcoin_height: 1_234,
-        hash: Text(bitcoin::BlockHash::all_zeros()),
-        own: true,
-    };
     let asked =
         "performance.getEntriesByType('resource').filter((one) => one.name.includes('/v1/blocks')).length";
     let before = browser.value(asked).await.as_u64().expect("a number");
@@ -283,9 +314,30 @@ async fn what_happens_is_seen_when_it_happens(browser: &mut Browser) {
         browser.value("new Promise((done) => setTimeout(done, 100))").await;
     }
     browser.until(&format!("{asked} > {before}")).await;
-    served.events.tell(found);
-    browser.until("document.querySelector('#log li.bitcoin-block')?.textContent.includes('1234')").await;
+    a_found_block_is_told_and_leaves_the_focus_where_it_was(browser, &served).await;
+    let gone = EventForm::WorkerGone { time: 1, name: worker().name, silent_seconds: 600 };
+    served.events.tell(gone);
+    browser.until("document.querySelector('#log li.worker-gone')").await;
+    let name = browser.value("document.querySelector('#log li.worker-gone bdi').textContent").await;
+    assert_eq!(name, worker().name);
     assert_eq!(browser.take_errors(), [""; 0]);
+}
+
+/// Also where it was in a coinbase that is open.
+async fn a_found_block_is_told_and_leaves_the_focus_where_it_was(browser: &mut Browser, served: &Served) {
+    browser.value(ANOTHER_TOTAL).await;
+    let inside = "#found td [data-key^=out-]";
+    browser.value(&format!("document.querySelector('{inside}').focus()")).await;
+    browser.value("document.querySelector('#found table').setAttribute('data-old', '')").await;
+    let focus = browser.value("document.activeElement.dataset.key").await;
+    let (bitcoin_height, hash) = (1_234, Text(bitcoin::BlockHash::all_zeros()));
+    served.events.tell(EventForm::BitcoinBlock { bitcoin_height, hash, own: true });
+    browser.until("document.querySelector('#log li.bitcoin-block')?.textContent.includes('1234')").await;
+    let said = browser.value("document.querySelector('#log li.bitcoin-block code').textContent").await;
+    assert_eq!(said, bitcoin::BlockHash::all_zeros().to_string(), "all of it can be copied");
+    browser.until("document.querySelector('#found table:not([data-old])')").await;
+    assert!(focus.as_str().is_some_and(|key| key.starts_with("out-")), "{focus}");
+    assert_eq!(browser.value("document.activeElement.dataset.key").await, focus);
 }
 
 async fn the_keyboard_reaches_everything_and_the_focus_is_seen_and_kept(browser: &mut Browser) {
