@@ -56,12 +56,14 @@ pub(super) struct Recent {
 }
 
 impl News {
-    /// What came after `known`, if that is still on the active branch; else the whole day.
+    /// What came after `known`, if that is still on the active branch and no newer than the tip; else the whole day. The
+    /// day of an older tip begins before that of `known`, with blocks that have been let go.
     pub(super) fn since(chain: &ShareChain, known: Option<ShareId>) -> Self {
-        let known = known.filter(|id| chain.is_active(id));
         let Some(tip) = chain.block_at(chain.height()) else {
             return Self { anew: true, blocks: Vec::new() };
         };
+        let reaches = |known: &BlockSummary| known.time <= tip.time && chain.is_active(&known.id);
+        let known = known.filter(|id| chain.block(id).is_some_and(reaches));
         let mut blocks = Vec::new();
         let down = (1..=tip.height.0).rev().map_while(|height| chain.block_at(Height(height)));
         for block in down.take(MAX_RECENT + 1).take_while(|block| known != Some(block.id)) {
@@ -253,7 +255,7 @@ mod tests {
         ShareId(id)
     }
 
-    /// The blocks of a branch that leaves the first one after `fork`, an hour apart; every fifth is older than its parent.
+    /// The blocks of a branch that leaves the first one after `fork`, an hour apart; every seventh is older than its parent.
     fn branch(params: &ChainParams, branch: u8, fork: u32, top: u32) -> Vec<BlockSummary> {
         let on = |height: u32| if height > fork { branch } else { 0 };
         let block = |height: u32| {
@@ -268,7 +270,7 @@ mod tests {
                 id: id(params, on(height), height),
                 parent: id(params, on(height - 1), height - 1),
                 height: Height(height),
-                time: UnixTime(START + 3_600 * height - if height.is_multiple_of(5) { 5_000 } else { 0 }),
+                time: UnixTime(START + 3_600 * height - if height.is_multiple_of(7) { 5_000 } else { 0 }),
                 bits: CompactTarget::from_consensus(BITS),
                 work: Work::ZERO,
                 bitcoin_height: BitcoinHeight(1),
@@ -314,8 +316,9 @@ mod tests {
         day.take(News::since(&chain(&params, &[]), day.tip()));
         assert_eq!((day.tip(), told(day.of_all())), (None, (0, 0, Score::ZERO)));
         let steps =
-            [(0, 0, 1), (0, 0, 2), (0, 0, 9), (0, 0, 10), (0, 0, 26), (0, 0, 27), (0, 0, 60), (0, 0, 61)];
-        // A reorganisation, its end, a step back to a lower tip, and far more than a day at once.
+            [(0, 0, 1), (0, 0, 2), (0, 0, 6), (0, 0, 7), (0, 0, 26), (0, 0, 27), (0, 0, 55), (0, 0, 56)];
+        // A reorganisation, its end, a step back to a lower tip, and far more than a day at once. The tips at 7, 56 and 63
+        // are older than their parents.
         let later = [(1, 50, 62), (1, 50, 63), (0, 0, 64), (0, 0, 40), (2, 3, 30), (2, 3, 31), (2, 3, 90)];
         for (other, fork, top) in steps.into_iter().chain(later) {
             let blocks = branch(&params, other, fork, top);
