@@ -2,35 +2,17 @@
 
 use super::crew::{Crew, Habits, Outcomes};
 use super::setup::{PATIENCE, TestNode, regtest, upstream};
-use crate::support::asking::{Asking, paths};
+use crate::support::asking::{Asking, BitcoinBlocks, paths};
 use crate::support::bitcoind::{BitcoinD, Chain, Options};
 use crate::support::rig::owner;
 use commonwork::address::address_of;
-use serde_json::Value;
-use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Together a thousand questions, on no more connections than the interface takes.
 const CONNECTIONS: usize = 50;
 const QUESTIONS: usize = 20;
-
-/// Of each Bitcoin block that is told of until the node ends, whether it is told as its own.
-async fn bitcoin_blocks(interface: SocketAddr) -> Vec<bool> {
-    let mut stream = TcpStream::connect(interface).await.expect("the interface listens");
-    stream.write_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
-    let mut lines = BufReader::new(stream).lines();
-    let mut own = Vec::new();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let event =
-            line.strip_prefix("data: ").map(|data| serde_json::from_str::<Value>(data).expect("JSON"));
-        own.extend(event.filter(|event| event["is"] == "bitcoin-block").map(|event| event["own"] == true));
-    }
-    own
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_questions_at_once_are_answered_and_cost_no_miner_a_submit() {
@@ -43,7 +25,8 @@ async fn a_thousand_questions_at_once_are_answered_and_cost_no_miner_a_submit() 
     crew.accepted_more(10).await;
     let share = crew.account().accepted[0].id.to_string();
 
-    let blocks = tokio::spawn(bitcoin_blocks(node.node.api));
+    let blocks = BitcoinBlocks::listen(node.node.api).await.expect("the interface listens");
+    let blocks = tokio::spawn(blocks.own());
     let paths = paths(&address_of(&owner(2), node.params.network), &share);
     let mut asking = JoinSet::new();
     for n in 0..CONNECTIONS {

@@ -2,6 +2,7 @@
 
 use crate::node::hand::{Hand, Want};
 use crate::node::setup::{TestNode, regtest, upstream};
+use crate::support::asking::BitcoinBlocks;
 use crate::support::bitcoind::{BitcoinD, Chain, Options, wait_for};
 use crate::support::rig::owner;
 use serde_json::json;
@@ -30,6 +31,9 @@ async fn a_block_whose_finder_has_lost_its_bitcoind_reaches_bitcoin_through_anot
     let finder = TestNode::join(regtest(), vec![upstream(&finders, true)], &[helper.address().await]).await;
     finder.level().await;
     let mut miner = Hand::at(&finder, &owner(1)).await;
+    let [at_helper, at_finder] = [&helper, &finder].map(|node| BitcoinBlocks::listen(node.node.api));
+    let at_helper = tokio::spawn(at_helper.await.expect("the interface listens").own());
+    let at_finder = tokio::spawn(at_finder.await.expect("the interface listens").own());
     let job = miner.job_with(|job| job.branch.len() == 2).await.expect("served");
     finders.kill();
     let found = miner.mine(&job, Want::REGTEST_BLOCK);
@@ -42,4 +46,7 @@ async fn a_block_whose_finder_has_lost_its_bitcoind_reaches_bitcoin_through_anot
     assert!(transactions.contains(&known) && transactions.contains(&missing), "{block}");
     helper.stop().await;
     finder.stop().await;
+    // Both tell of it, and whose it is.
+    assert_eq!(at_helper.await.expect("no panic"), [false]);
+    assert_eq!(at_finder.await.expect("no panic"), [true]);
 }

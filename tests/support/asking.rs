@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "the bench and the tests use parts of it")]
 
+use serde_json::Value;
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -54,6 +55,31 @@ impl Asking {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(line.trim_end().to_owned())
+    }
+}
+
+/// Bitcoin blocks as a node's events tell of them.
+pub(crate) struct BitcoinBlocks(BufReader<TcpStream>);
+
+impl BitcoinBlocks {
+    /// Listens: what is told of after this is not missed.
+    pub(crate) async fn listen(interface: SocketAddr) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(interface).await?;
+        stream.write_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+        let (mut stream, mut head) = (BufReader::new(stream), String::new());
+        stream.read_line(&mut head).await?;
+        if head.starts_with("HTTP/1.1 200") { Ok(Self(stream)) } else { Err(other(head)) }
+    }
+
+    /// Of each that is told of until the node ends, whether it is told as the node's own.
+    pub(crate) async fn own(self) -> Vec<bool> {
+        let (mut lines, mut own) = (self.0.lines(), Vec::new());
+        while let Ok(Some(line)) = lines.next_line().await {
+            let event = line.strip_prefix("data: ").map(serde_json::from_str::<Value>);
+            let event = event.transpose().expect("JSON").filter(|event| event["is"] == "bitcoin-block");
+            own.extend(event.map(|event| event["own"].as_bool().expect("a boolean")));
+        }
+        own
     }
 }
 
