@@ -3,20 +3,22 @@
 use sharechain::params::{ChainParams, Network};
 use sharechain::units::Score;
 
-/// The chain file that gives these parameters. The window's score must be a whole number.
+/// The chain file that gives these parameters. The window's score must have at most 18 binary places.
 pub(crate) fn chain_toml(params: &ChainParams) -> String {
     let embedded = match params.network {
         Network::Embedded { bits } => format!("embedded_bits = '{bits:08x}'\n"),
         _ => String::new(),
     };
     let Score(window_score) = params.window_score;
-    assert_eq!(window_score << 64, 0, "a whole number");
+    // In a chain file it has at most 18 decimals, which tell so many binary places exactly.
+    assert_eq!(window_score % (1 << 46), 0, "18 binary places");
+    let (whole, part) = (window_score >> 64, (window_score >> 46) % (1 << 18) * 5_u128.pow(18));
     format!(
         "name = '{}'\nnetwork = '{}'\n{embedded}spacing = {}\nshares_per_block = {}\n\
          easiest_block_target = '{:08x}'\nfirst_bitcoin_block = {{ height = {}, hash = '{}' }}\n\
          retarget_constant = {}\nstall_relief = {}\nfuture_limit = {}\nbase_depth = {}\ninclude_depth = {}\n\
-         payout_interval = {}\nmax_listed = {}\nwindow_blocks = {}\nwindow_score = {}\nsmallest_payout = {}\n\
-         classes = {:?}\n",
+         payout_interval = {}\nmax_listed = {}\nwindow_blocks = {}\n\
+         window_score = '{whole}.{part:018}'\nsmallest_payout = {}\nclasses = {:?}\n",
         params.name,
         params.network.name(),
         params.spacing,
@@ -32,7 +34,6 @@ pub(crate) fn chain_toml(params: &ChainParams) -> String {
         params.payout_interval,
         params.max_listed,
         params.window_blocks,
-        window_score >> 64,
         params.smallest_payout,
         params.classes,
     )

@@ -54,6 +54,24 @@ pub(crate) struct Paid {
     pub(crate) value: u64,
     pub(crate) outputs: Ranked<u64>,
     pub(crate) bonus: u64,
+    /// The output of the bonus, if there is one.
+    pub(crate) to_finder: Ranked<u64>,
+}
+
+/// The reward window at a block.
+pub(crate) struct Window {
+    pub(crate) ranked: Ranked<u128>,
+    /// Whether its edge is within a credit.
+    pub(crate) is_cut: bool,
+}
+
+/// What a coinbase pays, and how that came about.
+pub(crate) struct Counted {
+    pub(crate) paid: Paid,
+    /// A share's, by which it pays; the tip's where it is the next Bitcoin block's.
+    pub(crate) window: Window,
+    /// For each stage, the largest class first, whether more were there than it could select.
+    pub(crate) drew: Vec<bool>,
 }
 
 impl Recount {
@@ -101,21 +119,29 @@ impl Recount {
     }
 
     /// What the coinbase of a share pays, and the window that it is shared out by.
-    pub(crate) fn of_share(&self, share: &Share) -> (Paid, Ranked<u128>) {
+    pub(crate) fn of_share(&self, share: &Share) -> Counted {
         let base = self.heights.get(&share.base).copied().unwrap_or(0);
         let window = self.window(self.payout_block(base, share.bitcoin_height));
-        let selected = self.selected(&window, share.prev_block, share.bitcoin_height, share.class);
-        (split(&selected, share.value, Some(&share.owner), share.bitcoin_height), window)
+        let (selected, drew) =
+            self.selected(&window.ranked, share.prev_block, share.bitcoin_height, share.class);
+        let paid = split(&selected, share.value, Some(&share.owner), share.bitcoin_height);
+        Counted { paid, window, drew }
     }
 
     /// What the next Bitcoin block would pay in a class without fees, and the window at the tip.
-    pub(crate) fn next(&self, class: u64) -> (Paid, Ranked<u128>) {
+    pub(crate) fn next(&self, class: u64) -> Counted {
         let (best, (prev_block, _)) = self.headers.last_key_value().expect("headers");
         let (tip, height) = (self.blocks.len() as u64, best + 1);
         let base = tip.saturating_sub(self.number("base_depth"));
         let due = self.window(self.payout_block(base, height));
-        let selected = self.selected(&due, *prev_block, height, class);
-        (split(&selected, self.subsidy(height), None, height), self.window(tip))
+        let (selected, drew) = self.selected(&due.ranked, *prev_block, height, class);
+        let paid = split(&selected, self.subsidy(height), None, height);
+        Counted { paid, window: self.window(tip), drew }
+    }
+
+    /// The most that a window sums to.
+    pub(crate) fn window_score(&self) -> u128 {
+        self.params["window_score"].as_str().expect("digits").parse().expect("a number")
     }
 
     fn number(&self, name: &str) -> u64 {
@@ -161,29 +187,36 @@ impl Recount {
     }
 
     /// Section 2, "The window at a block".
-    fn window(&self, height: u64) -> Ranked<u128> {
-        let mut left: u128 = self.params["window_score"].as_str().expect("digits").parse().expect("a number");
+    fn window(&self, height: u64) -> Window {
+        let (mut left, mut is_cut) = (self.window_score(), false);
         let most = usize::try_from(self.number("window_blocks")).expect("small");
         let mut sums = BTreeMap::<Vec<u8>, u128>::new();
         for block in self.blocks.range(..=height).rev().take(most).map(|(_, block)| block) {
             for (owner, score) in self.credits(block).into_iter().rev() {
                 let fits = score.min(left);
+                is_cut |= 0 < fits && fits < score;
                 left -= fits;
                 *sums.entry(owner).or_default() += fits;
             }
         }
-        ranked(sums.into_iter().filter(|(_, score)| *score > 0).collect())
+        Window { ranked: ranked(sums.into_iter().filter(|(_, score)| *score > 0).collect()), is_cut }
     }
 
-    /// Sections 6.1 and 6.3: the selection of a class.
-    fn selected(&self, window: &Ranked<u128>, prev: [u8; 32], height: u64, class: u64) -> Ranked<u128> {
+    /// Sections 6.1 and 6.3: the selection of a class, and which stages drew.
+    fn selected(
+        &self,
+        window: &Ranked<u128>,
+        prev: [u8; 32],
+        height: u64,
+        class: u64,
+    ) -> (Ranked<u128>, Vec<bool>) {
         let shared = u128::from(self.subsidy(height) * 9_950 / 10_000);
         let smallest_payout = u128::from(self.number("smallest_payout"));
         let total: u128 = sum(window);
         if total == 0 || shared < smallest_payout {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
-        let mut entries = window.clone();
+        let (mut entries, mut drew) = (window.clone(), Vec::new());
         for (stage, most) in (0_u8..).zip(self.classes().into_iter().rev().filter(|other| *other >= class)) {
             let pays = |m: &u64| {
                 let (exact, _, rest, slots) = sampling(&entries, *m);
@@ -191,9 +224,10 @@ impl Recount {
                 *m == 1 || amount * shared / total >= smallest_payout
             };
             let m = (1..=most).rev().find(pays).expect("1 will do");
+            drew.push(entries.len() as u64 > m);
             entries = drawn(&entries, m, &self.seed(prev, stage));
         }
-        entries
+        (entries, drew)
     }
 
     /// Section 6.3: the seed of a stage.
@@ -267,12 +301,13 @@ fn split(selected: &Ranked<u128>, value: u64, finder: Option<&Vec<u8>>, bitcoin_
         other => panic!("a script of {other} bytes"),
     });
     let bonus = Some(value * 50 / 10_000).filter(|bonus| *bonus >= dust).unwrap_or(0);
+    let to_finder = finder.filter(|_| bonus > 0).map(|finder| (finder.clone(), bonus)).into_iter().collect();
     let (r, total) = (u128::from(value - bonus), sum(selected));
     if selected.is_empty() {
         // All is the finder's; the bonus too, whose output is not told where nobody is known.
         let outputs = finder.map(|finder| (finder.clone(), value - bonus)).into_iter().collect();
         let bonus = if finder.is_some() { bonus } else { value };
-        return Paid { bitcoin_height, value, outputs, bonus };
+        return Paid { bitcoin_height, value, outputs, bonus, to_finder };
     }
     let mut paid: BTreeMap<Vec<u8>, u128> =
         selected.iter().map(|(owner, score)| (owner.clone(), score * r / total)).collect();
@@ -284,7 +319,7 @@ fn split(selected: &Ranked<u128>, value: u64, finder: Option<&Vec<u8>>, bitcoin_
     }
     let outputs = paid.into_iter().filter(|(_, satoshis)| *satoshis > 0);
     let outputs = outputs.map(|(owner, satoshis)| (owner, u64::try_from(satoshis).expect("money"))).collect();
-    Paid { bitcoin_height, value, outputs: ranked(outputs), bonus }
+    Paid { bitcoin_height, value, outputs: ranked(outputs), bonus, to_finder }
 }
 
 fn ranked<T: Ord + Copy>(mut entries: Ranked<T>) -> Ranked<T> {
@@ -292,7 +327,7 @@ fn ranked<T: Ord + Copy>(mut entries: Ranked<T>) -> Ranked<T> {
     entries
 }
 
-fn sum(entries: &Ranked<u128>) -> u128 {
+pub(crate) fn sum(entries: &Ranked<u128>) -> u128 {
     entries.iter().map(|(_, score)| score).sum()
 }
 
@@ -340,11 +375,12 @@ fn the_example_by_hand_comes_out() {
     };
     let height = 4 * 150;
     let of = |class| {
-        let selected = recount.selected(&entries, [4; 32], height, class);
+        let (selected, drew) = recount.selected(&entries, [4; 32], height, class);
+        assert!(drew.iter().all(|drew| *drew));
         split(&selected, 313_500_001, Some(&owner(1)), height)
     };
     let large = of(3);
-    assert_eq!(large.bonus, 1_567_500);
+    assert_eq!((large.bonus, large.to_finder), (1_567_500, vec![(owner(1), 1_567_500)]));
     assert_eq!(large.outputs, [(owner(1), 124_773_001), (owner(3), 93_579_750), (owner(5), 93_579_750)]);
     assert_eq!(of(2).outputs, [(owner(1), 155_966_251), (owner(5), 155_966_250)]);
 }
