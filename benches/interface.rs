@@ -47,8 +47,9 @@ const QUESTIONS: u32 = 1_000;
 const CONNECTIONS: u32 = 25;
 /// Questions of a kind one after the other, to tell what one costs.
 const ALONE: u32 = 500;
-/// Submits a second, and the connections that they come on.
-const SUBMITS: u32 = 100;
+/// Submits a second, and the connections that they come on. Every one is a share, so more than that would make the pool's
+/// work harder and harder: a share block of 32 is due each 30 s.
+const SUBMITS: u32 = 1;
 const MINERS: u32 = 10;
 /// Milliseconds that the median answer to a submit may come later with questions.
 const GOAL: f64 = 0.2;
