@@ -48,8 +48,8 @@ impl Tasks {
         });
     }
 
-    /// The same on a thread of its own, which gives way to all others: however much there is to do, it takes one processor
-    /// at most and from nobody who wants it.
+    /// The same on a thread of its own, which gives way to all others on Linux: however much there is to do, it takes one
+    /// processor at most, and a quarter of one that another thread wants.
     pub(super) fn spawn_apart(
         &self,
         name: &'static str,
