@@ -4,7 +4,7 @@ import { ask, field } from "./api.js";
 import { foldedMuch, make, note, table } from "./dom.js";
 import { amount, count, height } from "./format.js";
 import { Section } from "./section.js";
-import { STATES, code, owner, shown, when } from "./shown.js";
+import { STATES, code, owner, shown, size, when } from "./shown.js";
 
 const MOST = 20;
 const COLUMNS = [
@@ -21,13 +21,14 @@ function outputs(answer, index, block) {
     output.address ? owner(output.address, `out-${block.hash}-${at}`) : code(output.script),
     shown(field(answer, "blocks", index, "outputs", at, "satoshis"), amount),
   ]);
-  return [make("p", {}, "Transaction ", code(block.txid ?? "not known")), table(`Coinbase of block ${block.bitcoin_height}`, columns, rows)];
+  return [make("p", {}, "Transaction ", code(block.txid ?? "not known")), table(["Coinbase of block ", shown(field(answer, "blocks", index, "bitcoin_height"), height)], columns, rows)];
 }
 
 /** A coinbase has up to hundreds of outputs. */
 function coinbase(answer, index, block) {
   if (block.outputs.length === 0) return "no longer known";
-  const title = `${count(block.outputs.length)} outputs${block.outputs_whole ? "" : " known"}`;
+  const many = (value) => `${count(value)} outputs`;
+  const title = make("span", {}, size(field(answer, "blocks", index, "outputs"), many), block.outputs_whole ? "" : " known");
   const label = `Coinbase of block ${block.bitcoin_height}`;
   return foldedMuch(`coinbase-${block.hash}`, title, label, () => outputs(answer, index, block));
 }
@@ -49,7 +50,7 @@ function show(answer) {
   });
   return [
     make("p", {}, shown(field(answer, "total"), count), " known to this node."),
-    table(`The newest ${rows.length === 1 ? "one" : count(rows.length)}, newest first`, COLUMNS, rows),
+    table(["The newest ", size(field(answer, "blocks"), count), ", newest first"], COLUMNS, rows),
   ];
 }
 

@@ -46,7 +46,7 @@ function row(answer, index, worker) {
   return [
     named(worker.name, ownName(worker), "no name yet"),
     make("span", {}, named(worker.user_agent, worker.user_agent, "does not say"),
-      make("small", {}, `${worker.protocol.replaceAll("_", " ")}, port ${worker.port}`)),
+      make("small", {}, `${worker.protocol.replaceAll("_", " ")}, port `, shown(of("port"), height))),
     worker.address === null ? "none yet" : owner(worker.address, `miner-${index}-${worker.address}`),
     shown(of("class"), outputs), shown(of("difficulty"), difficulty), shown(of("hash_rate"), hashRate),
     make("span", {}, shown(of("best_difficulty"), difficulty), best(of("best_ever_difficulty"))), shown(of("accepted"), count), refusals(answer, index, worker.refused),

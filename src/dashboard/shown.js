@@ -21,6 +21,11 @@ export function total({ value, from }, format) {
   return make("span", { class: "value", "data-value": sum, "data-from": from }, format(sum));
 }
 
+/** How many are in a list. */
+export function size({ value, from }, format) {
+  return make("span", { class: "value", "data-value": value.length, "data-from": from }, format(value.length));
+}
+
 /** A moment: how long ago, and when. */
 export function when({ value, from }) {
   if (value === null) return make("span", { "data-value": "", "data-from": from }, "–");

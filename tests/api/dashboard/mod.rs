@@ -1,9 +1,11 @@
 //! The dashboard: what is sent to browsers, byte by byte, and what a real one makes of it.
 
 mod browser;
+mod compare;
 mod places;
 mod seen;
 mod text;
+mod words;
 
 use super::network::served;
 use super::raw::{ask, body, raw, status};

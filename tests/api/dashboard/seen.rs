@@ -4,11 +4,10 @@
 use super::super::history::now;
 use super::super::network::{Served, served_on};
 use super::super::owners::pool;
-use super::super::raw::{ask, body, status};
 use super::super::{miners_port, worker};
 use super::browser::Browser;
-use super::places;
-use super::text::read;
+use super::compare::compare;
+use super::{places, words};
 use crate::support::rig::{Rig, owner};
 use bitcoin::hashes::Hash;
 use commonwork::api::form::{EventForm, Text};
@@ -16,10 +15,7 @@ use commonwork::api::health::{BitcoindFacts, Facts};
 use commonwork::api::{Client, Ports, serve};
 use commonwork::history::Series;
 use commonwork::history::point::Point;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::net::SocketAddr;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -30,10 +26,6 @@ const READY: &str =
 const UNFOLD: &str = "document.querySelectorAll('details').forEach((one) => { one.open = true; })";
 /// A coinbase is drawn when its fold tells of its opening.
 const UNFOLDED: &str = "[...document.querySelectorAll('details')].every((one) => one.childElementCount > 1)";
-/// Numbers: each as the page keeps it, where it is from, what is shown, and of times when they are.
-const NUMBERS: &str = "[...document.querySelectorAll('[data-value]')].map((one) => [one.dataset.value, \
-                       one.dataset.from, one.textContent, one.dateTime ? Date.parse(one.dateTime) / 1000 : null])";
-
 /// Sections that show no number.
 const WITHOUT_NUMBERS: &str = "[...document.querySelectorAll('main section')].filter((one) => \
                                !one.querySelector('[data-value]')).map((one) => one.id)";
@@ -52,12 +44,18 @@ const WRONG: &[(&str, &str)] = &[
         "[...document.querySelectorAll('td.number')].filter((one) => !one.querySelector('[data-value]'))",
     ),
     (
-        "numbers beside names without their value",
-        "[...document.querySelectorAll('.facts dd, .big')].filter((one) => { \
-         const rest = one.cloneNode(true); \
-         rest.querySelectorAll('[data-value], code, .name').forEach((known) => known.remove()); \
-         return /\\d/.test(rest.textContent) \
-         && !['1 is the largest', 'fewer than 100 confirmations'].includes(rest.textContent); })",
+        "numbers in writing without their value",
+        "((walker) => { const all = []; while (walker.nextNode()) all.push(walker.currentNode); return all; })(\
+         document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)).filter((one) => /\\d/.test(one.data) \
+         && !one.parentElement.closest('[data-value], code, .cut, .name, #health, #log, title, desc, .axis, .inbox, [data-label=Output]') \
+         && !['1 is the largest', '100 confirmations', 'newest 100 are below at most', 'Stratum V2'] \
+         .some((said) => one.data.includes(said))).map((one) => one.parentElement)",
+    ),
+    (
+        "columns of the picture with a number of another share block",
+        "[...document.querySelectorAll('#chain svg [data-from]')].filter((one) => [...one.parentElement.children].some((other) => \
+         other.dataset.from && other.getAttribute('x') === one.getAttribute('x') \
+         && other.dataset.from.split('/').at(-2) !== one.dataset.from.split('/').at(-2)))",
     ),
     (
         "tables with a row of several things, or with one thing twice",
@@ -102,6 +100,7 @@ async fn served_pool() -> Served {
             BitcoindFacts { name: "one".into(), template_height: Some(777), error: None },
             BitcoindFacts { name: "two".into(), template_height: None, error: Some("it is away".into()) },
         ],
+        silent_seconds: Some(61),
         clock_ahead_seconds: Some(-40),
         ..Facts::default()
     };
@@ -130,66 +129,6 @@ async fn open(browser: &mut Browser, client: &Client, page: &str) {
     browser.until(READY).await;
     browser.value(UNFOLD).await;
     browser.until(UNFOLDED).await;
-}
-
-/// What the interface says now at the addresses that a page names.
-struct Answers {
-    address: SocketAddr,
-    known: BTreeMap<String, Value>,
-}
-
-impl Answers {
-    async fn number(&mut self, from: &str) -> Option<f64> {
-        let (path, pointer) = from.split_once('#').expect("an address and a pointer");
-        if let Entry::Vacant(free) = self.known.entry(path.to_owned()) {
-            let answer = ask(self.address, &format!("GET {path}"), &[]).await;
-            assert_eq!(status(&answer), Some(200), "{path}: {answer}");
-            free.insert(serde_json::from_str(body(&answer)).expect("JSON"));
-        }
-        let mut value = &self.known[path];
-        for step in pointer.split('/').skip(1) {
-            value = match value {
-                Value::Null => return None,
-                Value::Array(items) => &items[step.parse::<usize>().expect("a place in a list")],
-                other => other.get(step).unwrap_or_else(|| panic!("the interface does not tell {from}")),
-            };
-        }
-        match value {
-            Value::Null => None,
-            Value::Object(parts) => Some(parts.values().map(|part| part.as_f64().expect("a number")).sum()),
-            value => Some(value.as_f64().unwrap_or_else(|| panic!("{from} is no number: {value}"))),
-        }
-    }
-}
-
-/// Whether a text says this number, as closely as it says any.
-fn says(text: &str, number: f64, from: &str) -> bool {
-    // The one number that is told in another unit than it is shown in.
-    let number = if from.ends_with("/per_10_000") { number / 10_000.0 } else { number };
-    read(text).is_some_and(|(read, off)| (read - number).abs() <= off)
-}
-
-/// Compares all numbers on the page; says how many there are, and how many of them are neither nothing nor zero.
-async fn compare(browser: &mut Browser, client: &Client) -> [usize; 2] {
-    let mut answers = Answers { address: client.address(), known: BTreeMap::new() };
-    let numbers: Vec<(String, String, String, Option<f64>)> =
-        serde_json::from_value(browser.value(NUMBERS).await).expect("what was asked for");
-    let mut more_than_zero = 0;
-    for (value, from, text, time) in &numbers {
-        let Some(told) = answers.number(from).await else {
-            assert_eq!((value.as_str(), text.as_str()), ("", "–"), "{from}");
-            continue;
-        };
-        let kept: f64 = value.parse().unwrap_or_else(|_| panic!("{from}: {value:?}, not {told}"));
-        // What reads JSON here may be wrong in the last bit.
-        assert!((kept - told).abs() <= told.abs() * 1e-15, "{from}: {kept}, not {told}");
-        match time {
-            Some(time) => assert_eq!(*time, told, "{from} is shown as {text:?}"),
-            None => assert!(says(text, told, from), "{from} is {told} and shown as {text:?}"),
-        }
-        more_than_zero += usize::from(told != 0.0);
-    }
-    [numbers.len(), more_than_zero]
 }
 
 /// Looks for all that is [`WRONG`], and for errors.
@@ -228,6 +167,10 @@ async fn every_number_is_the_interfaces_on_a_phone_and_on_a_desk(browser: &mut B
             assert_eq!(without, if page == "/" { json!(["health", "log"]) } else { json!([]) }, "{page}");
             inspect(browser, &page, width).await;
             places::check(browser, &page, 86_400).await;
+            words::pictures_say_the_interfaces(browser, &served.client, &page, 86_400).await;
+            if page == "/" {
+                words::health_is_the_interfaces(browser, &served.client).await;
+            }
         }
         open(browser, &served.client, "/").await;
         for (seconds, range) in [(3_600, "last hour"), (604_800, "last week")] {
@@ -239,6 +182,7 @@ async fn every_number_is_the_interfaces_on_a_phone_and_on_a_desk(browser: &mut B
             compare(browser, &served.client).await;
             inspect(browser, &format!("/ over the {range}"), width).await;
             places::check(browser, "/", seconds).await;
+            words::pictures_say_the_interfaces(browser, &served.client, "/", seconds).await;
         }
     }
 }
@@ -314,12 +258,20 @@ async fn what_happens_is_seen_when_it_happens(browser: &mut Browser) {
         browser.value("new Promise((done) => setTimeout(done, 100))").await;
     }
     browser.until(&format!("{asked} > {before}")).await;
+    let (said, height, listed) = (words::logged(browser, "share-block").await, newest.height, newest.listed);
+    assert_eq!(said, format!("Share block {height} by others, with {listed} shares"));
+    for own in [true, false, false] {
+        let (id, owner, time) = (newest.id, newest.owner.clone(), newest.time);
+        served.events.tell(EventForm::Share { id, owner, score: newest.score, time, own });
+    }
+    browser.until("document.querySelector('#log li.share')?.textContent.includes('3 shares')").await;
+    assert_eq!(words::logged(browser, "share").await, "3 shares, 1 by this node's miners");
     a_found_block_is_told_and_leaves_the_focus_where_it_was(browser, &served).await;
     let gone = EventForm::WorkerGone { time: 1, name: worker().name, silent_seconds: 600 };
     served.events.tell(gone);
     browser.until("document.querySelector('#log li.worker-gone')").await;
-    let name = browser.value("document.querySelector('#log li.worker-gone bdi').textContent").await;
-    assert_eq!(name, worker().name);
+    let said = words::logged(browser, "worker-gone").await;
+    assert_eq!(said, format!("Worker {} has handed in nothing for 10 min", worker().name));
     assert_eq!(browser.take_errors(), [""; 0]);
 }
 
@@ -333,8 +285,12 @@ async fn a_found_block_is_told_and_leaves_the_focus_where_it_was(browser: &mut B
     let (bitcoin_height, hash) = (1_234, Text(bitcoin::BlockHash::all_zeros()));
     served.events.tell(EventForm::BitcoinBlock { bitcoin_height, hash, own: true });
     browser.until("document.querySelector('#log li.bitcoin-block')?.textContent.includes('1234')").await;
-    let said = browser.value("document.querySelector('#log li.bitcoin-block code').textContent").await;
-    assert_eq!(said, bitcoin::BlockHash::all_zeros().to_string(), "all of it can be copied");
+    let (said, hash) = (words::logged(browser, "bitcoin-block").await, bitcoin::BlockHash::all_zeros());
+    assert_eq!(
+        said,
+        format!("Bitcoin block 1234 found by this node's miners: {hash}"),
+        "all of it can be copied"
+    );
     browser.until("document.querySelector('#found table:not([data-old])')").await;
     assert!(focus.as_str().is_some_and(|key| key.starts_with("out-")), "{focus}");
     assert_eq!(browser.value("document.activeElement.dataset.key").await, focus);
@@ -364,7 +320,14 @@ async fn the_keyboard_reaches_everything_and_the_focus_is_seen_and_kept(browser:
     assert_eq!(browser.value("document.querySelector('[data-key=blocks]').open").await, true);
     browser.value("document.querySelector('#chain td button').focus()").await;
     browser.press("Enter", 13, "\r").await;
-    browser.until("document.querySelector('#listed h3')?.textContent.includes('Share block')").await;
+    browser.until("document.querySelector('#listed h3')").await;
+    let newest = served.client.blocks(None, 1).await.expect("a block").blocks.remove(0);
+    let listed = served.client.show(newest.id.0).await.expect("a block").listed;
+    let ids = listed.iter().map(|id| id.0.to_string()).collect::<String>();
+    let said = format!("Share block {}{}{ids}", newest.height, newest.id.0);
+    let texts =
+        "[...document.querySelectorAll('#listed h3, #listed code')].map((one) => one.textContent).join('')";
+    assert_eq!(browser.value(texts).await, said);
     assert_eq!(browser.take_errors(), [""; 0]);
 }
 

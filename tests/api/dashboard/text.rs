@@ -41,7 +41,7 @@ fn factor(word: &str) -> Option<f64> {
         "h" => 3_600.0,
         "d" => 86_400.0,
         "×" | "s" | "ms" | "sat" | "blocks" | "points" | "hashes" | "outputs" | "confirmation"
-        | "confirmations" | "ahead" => 1.0,
+        | "confirmations" | "ahead" | "ago" => 1.0,
         "behind" => -1.0,
         _ => {
             let prefix = word.strip_suffix("H/s").unwrap_or(word);
@@ -75,6 +75,7 @@ fn texts_are_read_as_people_read_them() {
         ("6.10 × 10²³ hashes", 6.1e23),
         ("5 min 30 s", 330.0),
         ("2 d 3 h", 183_600.0),
+        ("5 min 30 s ago", 330.0),
         ("40 s behind", -40.0),
         ("\u{2212}1.25 points", -1.25),
         ("11 outputs", 11.0),
