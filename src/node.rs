@@ -20,7 +20,8 @@
 //! | `solutions` | found Bitcoin blocks of this node and of others | the network; blocks straight to `bitcoin` |
 //! | `peers-headers` | Bitcoin headers of peers | bitcoind |
 //! | `teller` | the chain's events, found Bitcoin blocks | events and alarms for the interface |
-//! | `recorder` | what is counted of miners, the chain's work, found Bitcoin blocks | the history (a thread, `history`) |
+//! | `recorder` | what is counted of miners, the chain's work | the history (a thread, `history`); whom they worked for |
+//! | `ledger` | that, the chain's events, found Bitcoin blocks | the ledger in the history; snapshots for the interface |
 //! | `troubles` | what is known of the node | alarms, when they begin and end |
 //! | `events-heard`, `on-event` | events; only where a command is to be run | that command |
 //! | `api` (a thread) | requests on loopback | questions to the chain |
@@ -31,6 +32,7 @@
 mod crew;
 mod hook;
 mod interface;
+mod ledger;
 mod miners;
 mod network;
 mod recorder;
@@ -44,7 +46,6 @@ mod workers;
 pub use upstreams::upstreams;
 
 use crate::api::events::Events;
-use crate::api::read::found::FoundBlocks;
 use crate::api::{self, Token};
 use crate::bitcoin::client::{BitcoinClient, Timings, Upstream};
 use crate::bitcoin::found::FoundFolder;
@@ -235,12 +236,11 @@ impl Node {
         let node_port = gauges.port(&asked);
         watch_over(config, &tasks, &node_port);
         let history = recorder::open(config);
-        let found = FoundBlocks::new(Some(finder.found()), history.clone());
-        let found = api::SharedFound::new(tokio::sync::Mutex::new(found));
+        let (notes, ledger) = ledger::start(&tasks, &chain, || finder.found(), history.clone());
         let pool = recorder::Pool {
             chain: chain.clone(),
             footing: neighbours.footing.clone(),
-            found: found.clone(),
+            notes,
             operators: config.address.into_iter().chain(config.fee.map(|fee| fee.owner)).collect(),
         };
         recorder::start(history.clone(), (&tasks, &events), servers.to_record(), Some(pool));
@@ -249,7 +249,7 @@ impl Node {
             miners: Some(servers.port.clone()),
             node: Some(node_port),
             token: Some(make_token(config)?),
-            found: Some(found),
+            ledger: Some(ledger),
             history,
         };
         let told = (events, metrics);

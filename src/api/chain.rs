@@ -1,15 +1,16 @@
 //! The part of the interface that is about the chain: what is asked of it, and by how many at once.
 
 use super::export::Exporter;
-use super::form::{PaymentsForm, PayoutsForm};
+use super::form::PayoutsForm;
 use super::read::account::{CreditsPage, MAX_CREDITS};
-use super::read::found::MAX_FOUND_PAGE;
+use super::read::found::{self, MAX_FOUND_PAGE};
 use super::read::payments::{self, MAX_PAYMENTS_PAGE, MAX_PAYMENTS_TABLE};
 use super::read::{self, MAX_OWNERS, OwnersPage};
 use super::reply::{Asked, fault, outcome, refuse};
 use super::routes::Shared;
-use super::source::{ChainSource, ReadError, ask};
+use super::source::{ChainSource, ReadError};
 use crate::address::parse_owner;
+use crate::history::ledger::Ledger;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
@@ -43,16 +44,25 @@ impl FromRequestParts<Shared> for Chain {
             ));
         };
         // Others wait their turn: there are no more of them than connections.
-        match shared.questions.clone().acquire_owned().await {
-            Ok(permit) => Ok(Self { source, _permit: permit }),
-            Err(_) => Err(fault(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping")),
-        }
+        let permit = shared.questions.clone().acquire_owned().await.expect("nobody closes it");
+        Ok(Self { source, _permit: permit })
     }
 }
 
 impl Chain {
     fn source(&self) -> &dyn ChainSource {
         self.source.as_ref()
+    }
+}
+
+/// The found Bitcoin blocks, and whom this node works for.
+pub(super) struct Found(Arc<Ledger>);
+
+impl FromRequestParts<Shared> for Found {
+    type Rejection = Response;
+
+    async fn from_request_parts(_: &mut Parts, shared: &Shared) -> Result<Self, Response> {
+        shared.ledger().await.map(Self).map_err(|error| refuse(&error))
     }
 }
 
@@ -106,8 +116,7 @@ pub(super) async fn payouts(chain: Chain, Asked(query): Asked<PayoutsQuery>) -> 
 }
 
 pub(super) async fn pool(shared: Shared, chain: Chain) -> Response {
-    let mut day = shared.day.lock().await;
-    answer(read::account::pool(chain.source(), &mut day, shared.next_value()).await)
+    answer(read::account::pool(chain.source(), &shared.day, shared.next_value()).await)
 }
 
 #[derive(Deserialize)]
@@ -119,10 +128,11 @@ pub(super) struct PageQuery {
 pub(super) async fn owner(
     shared: Shared,
     Path(address): Path<String>,
+    Found(ledger): Found,
     chain: Chain,
     Asked(query): Asked<PageQuery>,
 ) -> Response {
-    let network = match ask(chain.source(), |reader| Ok(reader.chain.params().network)).await {
+    let network = match read::network(chain.source()).await {
         Ok(network) => network,
         Err(error) => return refuse(&error),
     };
@@ -131,49 +141,40 @@ pub(super) async fn owner(
         Err(error) => return fault(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let page = CreditsPage { before: query.before, count: query.count.unwrap_or(MAX_CREDITS / 10) };
-    let mut found = shared.found.lock().await;
-    let mut day = shared.day.lock().await;
-    let kept = (&mut *found, &mut *day);
+    let kept = (&*ledger, &shared.day);
     answer(read::account::account(chain.source(), kept, owner, shared.next_value(), page).await)
 }
 
-pub(super) async fn bitcoin_blocks(shared: Shared, chain: Chain, Asked(query): Asked<PageQuery>) -> Response {
-    let mut found = shared.found.lock().await;
-    if let Err(error) = found.catch_up(chain.source()).await {
-        return refuse(&error);
-    }
+pub(super) async fn bitcoin_blocks(
+    Found(ledger): Found,
+    chain: Chain,
+    Asked(query): Asked<PageQuery>,
+) -> Response {
     let count = query.count.unwrap_or(MAX_FOUND_PAGE);
-    answer(found.page(chain.source(), query.before, count).await)
+    answer(found::page(&ledger, chain.source(), query.before, count).await)
 }
 
 /// Payments in an answer that says nothing of how many there should be.
 const USUAL_PAYMENTS: u32 = 100;
 
-pub(super) async fn payments(shared: Shared, chain: Chain, Asked(query): Asked<PageQuery>) -> Response {
+pub(super) async fn payments(Found(ledger): Found, chain: Chain, Asked(query): Asked<PageQuery>) -> Response {
     let count = query.count.unwrap_or(USUAL_PAYMENTS).clamp(1, MAX_PAYMENTS_PAGE);
-    answer(payments_of_node(&shared, &chain, query.before, count).await)
+    answer(payments::payments(&ledger, chain.source(), query.before, count).await)
 }
 
 /// The same as a table, with as many as there may be.
-pub(super) async fn payments_csv(shared: Shared, chain: Chain, Asked(query): Asked<PageQuery>) -> Response {
+pub(super) async fn payments_csv(
+    Found(ledger): Found,
+    chain: Chain,
+    Asked(query): Asked<PageQuery>,
+) -> Response {
     let count = query.count.unwrap_or(MAX_PAYMENTS_TABLE).clamp(1, MAX_PAYMENTS_TABLE);
-    match payments_of_node(&shared, &chain, query.before, count).await {
+    match payments::payments(&ledger, chain.source(), query.before, count).await {
         Ok(form) => {
             ([(CONTENT_TYPE, "text/csv; charset=utf-8")], payments::table(&form.payments)).into_response()
         }
         Err(error) => refuse(&error),
     }
-}
-
-async fn payments_of_node(
-    shared: &Shared,
-    chain: &Chain,
-    before: Option<u32>,
-    count: u32,
-) -> Result<PaymentsForm, ReadError> {
-    let mut found = shared.found.lock().await;
-    found.catch_up(chain.source()).await?;
-    found.payments(chain.source(), before, count).await
 }
 
 pub(super) async fn signals(shared: Shared, chain: Chain) -> Response {

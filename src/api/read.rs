@@ -4,6 +4,7 @@ pub mod account;
 pub mod day;
 pub mod found;
 pub mod payments;
+pub mod search;
 pub mod signals;
 
 use super::form::{
@@ -27,6 +28,11 @@ use sharechain::units::{BitcoinHeight, Height, Score};
 pub const MAX_BLOCKS: u32 = 1_000;
 /// Most owners of the reward window in one answer.
 pub const MAX_OWNERS: usize = 10_000;
+
+/// The network whose addresses owners have.
+pub(super) async fn network(source: &dyn ChainSource) -> Result<Network, ReadError> {
+    ask(source, |reader| Ok(reader.chain.params().network)).await
+}
 
 /// The state of the chain.
 pub async fn tip(source: &dyn ChainSource) -> Result<TipForm, ReadError> {

@@ -34,8 +34,8 @@ pub(super) fn refuse(error: &ReadError) -> Response {
     let status = match error {
         ReadError::UnknownShare(_) | ReadError::Pruned(_) | ReadError::Gone(_) => StatusCode::NOT_FOUND,
         ReadError::Class { .. } => StatusCode::BAD_REQUEST,
-        ReadError::NextBlock(_) | ReadError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-        ReadError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        ReadError::NextBlock(_) | ReadError::NotYet | ReadError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        ReadError::Store(_) | ReadError::Ledger(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     fault(status, &error.to_string())
 }

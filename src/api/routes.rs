@@ -19,14 +19,15 @@ use super::openapi::{Answer, Document, Operation, Parameter};
 use super::pages::with_pages;
 use super::read::account::NextValue;
 use super::read::day::Day;
-use super::read::found::FoundBlocks;
+use super::read::search::{LedgerView, Shown};
 use super::read::signals::Signals;
 use super::reply::fault;
 use super::scrape::metrics;
-use super::source::ChainSource;
+use super::source::{ChainSource, ReadError};
 use super::stream::events;
 use super::token::Token;
 use crate::history::keeper::HistoryHandle;
+use crate::history::ledger::Ledger;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::handler::Handler;
@@ -39,7 +40,9 @@ use axum::routing::{MethodRouter, get, post};
 use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::Arc;
-use tokio::sync::{Mutex, Semaphore};
+use std::time::Duration;
+use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Questions that are worked on at once; further ones wait.
@@ -48,9 +51,8 @@ const MAX_QUESTIONS: usize = 4;
 const MAX_STREAMS: usize = 8;
 /// Exports at once.
 const MAX_EXPORTS: usize = 2;
-
-/// Found Bitcoin blocks, for whoever asks and whoever looks for them.
-pub type SharedFound = Arc<Mutex<FoundBlocks>>;
+/// How long the first look for found blocks is waited for.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// What is told besides the chain, and what can be changed.
 #[derive(Debug, Default)]
@@ -63,8 +65,8 @@ pub struct Ports {
     pub node: Option<NodePort>,
     /// Shown by whoever may change something; nobody may where there is none.
     pub token: Option<Token>,
-    /// The Bitcoin blocks that the pool has found; where none are given they are looked for in the chain alone.
-    pub found: Option<SharedFound>,
+    /// The Bitcoin blocks that the pool has found; without it none are told.
+    pub ledger: Option<LedgerView>,
     /// What miners did; none where it could not be opened.
     pub history: Option<HistoryHandle>,
 }
@@ -79,7 +81,7 @@ pub(super) struct State {
     pub(super) questions: Arc<Semaphore>,
     pub(super) streams: Arc<Semaphore>,
     pub(super) exports: Arc<Semaphore>,
-    pub(super) found: SharedFound,
+    ledger: LedgerView,
     pub(super) day: Mutex<Day>,
     pub(super) signals: Mutex<Signals>,
     pub(super) ports: Ports,
@@ -97,7 +99,7 @@ impl Shared {
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
-            found: ports.found.take().unwrap_or_default(),
+            ledger: ports.ledger.take().unwrap_or_else(|| watch::channel(Shown::Ledger(Arc::default())).1),
             day: Mutex::default(),
             signals: Mutex::default(),
             ports,
@@ -108,6 +110,18 @@ impl Shared {
     /// The next Bitcoin block as the newest template has it.
     pub(super) fn next_value(&self) -> Option<NextValue> {
         self.ports.node.as_ref().and_then(|node| (node.next_value)())
+    }
+
+    /// The ledger as it is now. Just after a start it is waited for.
+    pub(super) async fn ledger(&self) -> Result<Arc<Ledger>, ReadError> {
+        let mut ledger = self.ledger.clone();
+        let read = ledger.wait_for(|shown| !matches!(shown, Shown::Nothing));
+        match timeout(FIRST_LOOK, read).await.map_err(|_| ReadError::NotYet)?.as_deref() {
+            Ok(Shown::Ledger(ledger)) => Ok(Arc::clone(ledger)),
+            Ok(Shown::Unreadable(error)) => Err(ReadError::clone(error)),
+            Ok(Shown::Nothing) => Err(ReadError::NotYet),
+            Err(_) => Err(ReadError::Stopping),
+        }
     }
 }
 

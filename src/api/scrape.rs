@@ -53,7 +53,7 @@ struct ChainGauges {
 async fn chain_gauges(shared: &Shared) -> Option<ChainGauges> {
     let source = shared.source.as_deref()?;
     let _permit = shared.questions.acquire().await.ok()?;
-    let pool = account::pool(source, &mut *shared.day.lock().await, None).await.ok()?;
+    let pool = account::pool(source, &shared.day, None).await.ok()?;
     ask(source, move |reader| {
         let chain = &reader.chain;
         Ok(ChainGauges {

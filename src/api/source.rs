@@ -88,6 +88,15 @@ pub enum ReadError {
     /// The store cannot be read.
     #[error("{0}")]
     Store(String),
+    /// What was kept of found blocks cannot be read.
+    #[error(
+        "what earlier runs kept of found blocks and payments cannot be read: {0}. To begin anew, stop the node and move its \
+         folder `history` elsewhere: what old blocks paid is not known then"
+    )]
+    Ledger(String),
+    /// Found blocks are still being looked for, for the first time since the start.
+    #[error("the node has just started and still looks for found blocks; ask again in a moment")]
+    NotYet,
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,

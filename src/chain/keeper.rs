@@ -185,6 +185,7 @@ impl<S: ShareStore> Keeper<S> {
     ) -> Result<(HeadersTaken, Vec<ChainEvent>), S::Error> {
         let mut taken = HeadersTaken::default();
         let mut released = VecDeque::new();
+        let best = self.chain.headers().best().hash;
         for header in headers {
             let added = if header.time > now.saturating_add(MAX_HEADER_TIME_AHEAD).0 {
                 Err(HeaderError::FarAhead(header.time))
@@ -201,7 +202,12 @@ impl<S: ShareStore> Keeper<S> {
             taken.known = taken.known.saturating_add(1);
         }
         self.forget_headers()?;
-        Ok((taken, self.take(released, now, verdict)?))
+        let mut events = self.take(released, now, verdict)?;
+        let new_best = self.chain.headers().best().hash;
+        if new_best != best {
+            events.push(ChainEvent::BitcoinTip(new_best));
+        }
+        Ok((taken, events))
     }
 
     /// Lets what waits for a time be judged again, and flushes what was written.

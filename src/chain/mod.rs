@@ -102,6 +102,8 @@ pub enum ChainEvent {
         /// Its height.
         height: Height,
     },
+    /// The best Bitcoin chain that is known ends with another block.
+    BitcoinTip(BlockHash),
     /// Something waits for a Bitcoin header; the Bitcoin side should find it.
     HeaderWanted(BlockHash),
 }

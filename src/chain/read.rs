@@ -73,15 +73,24 @@ impl<'a> Reader<'a> {
         let heights = (lowest..=self.chain.height().0).rev();
         if let Some(block) = heights.filter_map(|height| self.chain.block_at(Height(height))).find(lists) {
             let credited_by = Some((block.height, block.id));
-            let position = block.credited.iter().position(|credited| credited == id);
-            let own = usize::from(block.credits.own.is_some());
-            let index = position.and_then(|position| position.checked_sub(own));
-            let body = self.block(&block.id)?;
-            let share = body.zip(index).and_then(|(body, index)| body.listed.get(index).cloned());
+            let share = self.credited(&block.id, id)?;
             return Ok(share.map(|share| FoundShare { share, credited_by }));
         }
         let pooled = self.chain.shares().get(id);
         Ok(pooled.map(|share| FoundShare { share: share.share().clone(), credited_by: None }))
+    }
+
+    /// A share of those that a block credits: itself or a listed one.
+    pub fn credited(&self, block: &ShareId, id: &ShareId) -> Result<Option<Arc<Share>>, ReadError> {
+        let Some(body) = self.block(block)? else { return Ok(None) };
+        if block == id {
+            return Ok(Some(body.share));
+        }
+        let position = self.chain.block(block).and_then(|block| {
+            let position = block.credited.iter().position(|credited| credited == id)?;
+            position.checked_sub(usize::from(block.credits.own.is_some()))
+        });
+        Ok(position.and_then(|index| body.listed.get(index).cloned()))
     }
 
     /// All Bitcoin blocks found by this node, lowest first.

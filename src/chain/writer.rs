@@ -139,7 +139,7 @@ fn log_event(event: &ChainEvent) {
             bits = format!("{unknown:#x}"), %active_from,
             "ALARM: rules have locked in that this release does not know; look for a newer one before they are in force"
         ),
-        ChainEvent::HeaderWanted(_) => {}
+        ChainEvent::BitcoinTip(_) | ChainEvent::HeaderWanted(_) => {}
     }
 }
 

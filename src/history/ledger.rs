@@ -126,6 +126,7 @@ pub struct Ledger {
     owners: BTreeMap<Owner, u64>,
     outputs: usize,
     unsaved: Changes,
+    edition: u64,
 }
 
 impl Ledger {
@@ -136,7 +137,19 @@ impl Ledger {
     ) -> Self {
         let blocks: BTreeMap<_, _> = blocks.into_iter().map(|(key, block)| (key, Arc::new(block))).collect();
         let outputs = blocks.values().map(|block| block.outputs.len()).sum();
-        Self { blocks, owners: owners.into_iter().collect(), outputs, unsaved: Changes::default() }
+        Self { blocks, owners: owners.into_iter().collect(), outputs, ..Self::default() }
+    }
+
+    /// The same, for whoever only reads.
+    pub fn snapshot(&self) -> Self {
+        let Self { blocks, owners, outputs, edition, .. } = self;
+        let (blocks, owners) = (blocks.clone(), owners.clone());
+        Self { blocks, owners, outputs: *outputs, unsaved: Changes::default(), edition: *edition }
+    }
+
+    /// Counts the changes: two snapshots of one number are the same.
+    pub const fn edition(&self) -> u64 {
+        self.edition
     }
 
     /// The blocks, lowest first.
@@ -170,6 +183,7 @@ impl Ledger {
         if self.owners.get(&owner).is_some_and(is_noted) {
             return;
         }
+        self.edition += 1;
         self.owners.insert(owner, time);
         self.unsaved.owners.insert(owner, Some(time));
         while self.owners.len() > MAX_OWNERS {
@@ -204,6 +218,7 @@ impl Ledger {
     }
 
     fn put(&mut self, key: BlockKey, block: FoundBlock) {
+        self.edition += 1;
         self.outputs += block.outputs.len();
         let block = Arc::new(block);
         if let Some(before) = self.blocks.insert(key, Arc::clone(&block)) {

@@ -239,6 +239,7 @@ impl Teller {
             | ChainEvent::Block { .. }
             | ChainEvent::LockedIn(_)
             | ChainEvent::Adopted { .. }
+            | ChainEvent::BitcoinTip(_)
             | ChainEvent::HeaderWanted(_) => {}
         }
     }

@@ -1,8 +1,8 @@
-//! Writes into the history, every half minute, what miners did, and which Bitcoin blocks the pool has found.
+//! Writes into the history, every half minute, what miners did and the pool's hash rate.
 
 use super::crew::Crew;
+use super::ledger::Worked;
 use super::tasks::Tasks;
-use crate::api::SharedFound;
 use crate::api::events::Events;
 use crate::chain::ChainHandle;
 use crate::config::Config;
@@ -22,10 +22,10 @@ use sharechain::target::Work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
 /// As fine as the history is.
 const STEP: Duration = Duration::from_secs(TIERS[0].step as u64);
@@ -36,12 +36,13 @@ const EXPECTED: u32 = 3_600;
 /// Seconds by which a share block may be older than one before it, for this purpose.
 const OUT_OF_ORDER: u32 = 600;
 
-/// What is needed to tell of the pool: its hash rate, its Bitcoin blocks.
+/// What is needed to tell of the pool.
 pub(super) struct Pool {
     pub(super) chain: ChainHandle,
     /// Where the node stands beside its peers.
     pub(super) footing: watch::Receiver<Footing>,
-    pub(super) found: SharedFound,
+    /// Where it is noted whom miners worked for.
+    pub(super) notes: mpsc::Sender<Worked>,
     /// Owners that this node works for whoever its miners are: the operator's.
     pub(super) operators: Vec<Owner>,
 }
@@ -60,7 +61,7 @@ pub(super) struct Miners {
     pub(super) serving: watch::Receiver<bool>,
 }
 
-/// Records from now on. Without a history it is still told who has gone, and found blocks are looked for.
+/// Records from now on. Without a history it is still told who has gone, and noted whom miners worked for.
 pub(super) fn start(
     history: Option<HistoryHandle>,
     (tasks, events): (&Tasks, &Events),
@@ -94,7 +95,7 @@ impl Recorder {
 
     /// Runs until the stop, at which the last part of a step is written.
     async fn run(mut self, stop: CancellationToken) {
-        self.keep_ledger(BTreeSet::new(), server::now().unix.into()).await;
+        self.note(BTreeSet::new(), server::now().unix.into()).await;
         self.recall_crew(server::now()).await;
         let mut steps = interval(STEP);
         steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,7 +128,7 @@ impl Recorder {
         });
         self.crew.step(worked, now).into_iter().for_each(|event| self.events.tell(event));
         self.add(begin, points).await;
-        self.keep_ledger(owners, now.unix.into()).await;
+        self.note(owners, now.unix.into()).await;
         let settled = begin.saturating_sub(SETTLED);
         if let Some(hashes) = self.pool(settled, settled.saturating_add(seconds)).await {
             let point = Point { seconds, hashes, ..Point::default() };
@@ -160,19 +161,12 @@ impl Recorder {
         }
     }
 
-    /// Notes whom miners worked for, and looks for Bitcoin blocks before what tells of them is pruned.
-    async fn keep_ledger(&self, mut owners: BTreeSet<Owner>, now: u64) {
+    /// Has it noted whom miners worked for.
+    async fn note(&self, mut owners: BTreeSet<Owner>, time: u64) {
         let Some(pool) = &self.pool else { return };
         owners.extend(&pool.operators);
-        let mut found = pool.found.lock().await;
-        let noted = found.worked(owners, now).await;
-        let found = match noted {
-            Ok(()) => found.catch_up(&pool.chain).await,
-            error => error,
-        };
-        if let Err(error) = found {
-            debug!(%error, "found Bitcoin blocks are looked for the next time");
-        }
+        // An error means that the node goes down.
+        let _ = pool.notes.send(Worked { owners, time }).await;
     }
 
     /// What the miners did, each name by itself and all together, and the owners of whom a share was accepted: a name

@@ -116,6 +116,7 @@ pub fn news(event: &ChainEvent, bodies: &Bodies) -> Option<News> {
         | ChainEvent::TooDeep(_)
         | ChainEvent::LockedIn(_)
         | ChainEvent::Adopted { .. }
+        | ChainEvent::BitcoinTip(_)
         | ChainEvent::HeaderWanted(_) => None,
     }
 }

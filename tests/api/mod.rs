@@ -14,6 +14,7 @@ use crate::support::rig::{Rig, Want, Work, owner, params};
 use commonwork::address::address_of;
 use commonwork::api::export::{EndLine, Line};
 use commonwork::api::form::{FeeForm, MinersForm, OutputKind, PlaceForm, RefusedForm, WorkerForm};
+use commonwork::api::read::search::FoundBlocks;
 use commonwork::api::{Client, ClientError, MinersPort, Opened, Ports, serve};
 use sharechain::share::ShareId;
 use std::net::SocketAddr;
@@ -46,12 +47,11 @@ async fn serve_rig(rig: Rig) -> (Client, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let stop = CancellationToken::new();
-    tokio::spawn(serve(
-        listener,
-        Some(Arc::new(Opened::new(rig.chain, rig.store))),
-        Ports::default(),
-        stop.clone(),
-    ));
+    let chain = Arc::new(Opened::new(rig.chain, rig.store));
+    let mut found = FoundBlocks::default();
+    found.catch_up(&*chain).await.expect("an answer");
+    let ports = Ports { ledger: Some(found.view()), ..Ports::default() };
+    tokio::spawn(serve(listener, Some(chain), ports, stop.clone()));
     (Client::new(address), stop)
 }
 

@@ -5,10 +5,12 @@ use commonwork::api::events::Events;
 use commonwork::api::form::BanRequestForm;
 use commonwork::api::health::Facts;
 use commonwork::api::read::account::NextValue;
-use commonwork::api::{Client, ClientError, NetworkPort, NodePort, Opened, Ports, SharedFound, Token, serve};
+use commonwork::api::read::search::FoundBlocks;
+use commonwork::api::{Client, ClientError, NetworkPort, NodePort, Opened, Ports, Token, serve};
 use commonwork::history::keeper::HistoryHandle;
 use commonwork::metrics::Metrics;
 use commonwork::peers::status::{Admin, BanStatus, Lift, NetworkStatus, PeerStatus, Who};
+use sharechain::owner::Owner;
 use sharechain::units::BitcoinHeight;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +27,6 @@ pub(crate) struct Served {
     pub(crate) events: Events,
     pub(crate) facts: Arc<Mutex<Facts>>,
     pub(crate) metrics: Metrics,
-    pub(crate) found: SharedFound,
     pub(crate) history: HistoryHandle,
     _status: watch::Sender<Arc<NetworkStatus>>,
     _stop: tokio_util::sync::DropGuard,
@@ -37,6 +38,11 @@ pub(crate) async fn served() -> Served {
 
 /// The same on a chain.
 pub(crate) async fn served_on(rig: Rig) -> Served {
+    served_for(rig, &[]).await
+}
+
+/// The same, where miners of these owners have worked.
+pub(crate) async fn served_for(rig: Rig, owners: &[Owner]) -> Served {
     let folder = tempfile::tempdir().expect("a folder");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let client = Client::new(listener.local_addr().expect("bound"));
@@ -70,19 +76,22 @@ pub(crate) async fn served_on(rig: Rig) -> Served {
         metrics: metrics.clone(),
         stop: stop.clone(),
     };
-    let (found, history) = (SharedFound::default(), super::history::some(folder.path()).await);
+    let history = super::history::some(folder.path()).await;
+    let (chain, mut found) = (Arc::new(Opened::new(rig.chain, rig.store)), FoundBlocks::default());
+    found.worked(owners.iter().copied(), 1_700_000_000).await.expect("a ledger");
+    found.catch_up(&*chain).await.expect("an answer");
     let (ports, end) = (
         Ports {
             network: Some(port),
             miners: Some(super::miners_port(vec![])),
             node: Some(node),
             token: Some(token),
-            found: Some(found.clone()),
+            ledger: Some(found.view()),
             history: Some(history.clone()),
         },
         CancellationToken::new(),
     );
-    tokio::spawn(serve(listener, Some(Arc::new(Opened::new(rig.chain, rig.store))), ports, end.clone()));
+    tokio::spawn(serve(listener, Some(chain), ports, end.clone()));
     Served {
         client,
         folder,
@@ -91,7 +100,6 @@ pub(crate) async fn served_on(rig: Rig) -> Served {
         events,
         facts,
         metrics,
-        found,
         history,
         _status: status_sender,
         _stop: end.drop_guard(),

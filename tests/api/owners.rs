@@ -6,9 +6,9 @@ use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
 use commonwork::address::address_of;
 use commonwork::api::form::{AccountForm, CoinbaseState, OutputKind, PaymentsForm};
-use commonwork::api::read::found::FoundBlocks;
-use commonwork::api::read::payments;
-use commonwork::api::{ChainSource, Client, ClientError, Opened, Ports, Question, serve};
+use commonwork::api::read::search::{FoundBlocks, Shown};
+use commonwork::api::read::{found, payments};
+use commonwork::api::{ChainSource, Client, ClientError, Opened, Ports, Question, ReadError, serve};
 use commonwork::chain::Stopped;
 use sharechain::coinbase::{self, CoinbaseInputs};
 use sharechain::share::{Share, ShareId};
@@ -17,7 +17,7 @@ use sharechain::target::Target;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const SUBSIDY: u64 = 5_000_000_000;
@@ -240,11 +240,80 @@ async fn a_question_that_is_given_up_loses_no_block() {
         assert!(futures::poll!(question.as_mut()).is_pending());
     }
     blocks.catch_up(&chain).await.expect("an answer");
-    let told = blocks.page(&chain, None, 10).await.expect("a page");
+    let told = found::page(blocks.ledger(), &chain, None, 10).await.expect("a page");
     assert_eq!(
         told.blocks.iter().map(|b| (b.hash.0, b.own)).collect::<Vec<_>>(),
         [(own.header.block_hash(), true)]
     );
+}
+
+#[tokio::test]
+async fn after_a_deep_switch_all_is_looked_at_again() {
+    let mut rig = Rig::new();
+    for _ in 0..260 {
+        rig.block(1);
+    }
+    let chain = Opened::new(rig.chain, rig.store);
+    let mut blocks = FoundBlocks::default();
+    blocks.catch_up(&chain).await.expect("an answer");
+    // Another branch from the beginning on, with a Bitcoin block where all had been looked at.
+    let mut other = Rig::new();
+    other.block(2);
+    let found = find_bitcoin_block(&mut other, 2);
+    for _ in 0..4 {
+        other.block(3);
+    }
+    let id = found.share.id(other.chain.id());
+    let other = Opened::new(other.chain, other.store);
+    blocks.catch_up(&other).await.expect("an answer");
+    assert_eq!(
+        blocks.ledger().blocks().keys().map(|(_, hash)| hash.to_byte_array()).collect::<Vec<_>>(),
+        [id.0]
+    );
+}
+
+#[tokio::test]
+async fn the_ledger_is_shown_when_it_is_known_and_again_when_it_has_changed() {
+    let (rig, _) = pool();
+    let chain = Arc::new(Opened::new(rig.chain, rig.store));
+    let mut blocks = FoundBlocks::default();
+    let mut view = blocks.view();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let client = Client::new(listener.local_addr().expect("bound"));
+    let ports = Ports { ledger: Some(blocks.view()), ..Ports::default() };
+    tokio::spawn(serve(listener, Some(chain.clone()), ports, CancellationToken::new()));
+    {
+        // Who asks before the first search is answered after it, and others are answered meanwhile.
+        let mut asked = std::pin::pin!(client.bitcoin_blocks(None, 10));
+        assert!(futures::poll!(asked.as_mut()).is_pending());
+        client.tip().await.expect("a tip");
+        assert!(futures::poll!(asked.as_mut()).is_pending());
+        blocks.catch_up(&*chain).await.expect("an answer");
+        assert_eq!(asked.await.expect("blocks").total, 2);
+    }
+    assert!(matches!(&*view.borrow_and_update(), Shown::Ledger(ledger) if ledger.blocks().len() == 2));
+    blocks.catch_up(&*chain).await.expect("an answer");
+    assert!(!view.has_changed().expect("it is there"), "nothing was found since");
+    blocks.worked([owner(1)], 5).await.expect("a ledger");
+    blocks.catch_up(&*chain).await.expect("an answer");
+    assert!(view.has_changed().expect("it is there"));
+    assert!(client.payments(None, 10).await.expect("payments").total > 0);
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_read_is_said_and_what_to_do() {
+    let (rig, _) = pool();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let client = Client::new(listener.local_addr().expect("bound"));
+    let error = ReadError::Ledger("the disk is broken".into());
+    let (_sender, view) = watch::channel(Shown::Unreadable(Arc::new(error)));
+    let ports = Ports { ledger: Some(view), ..Ports::default() };
+    let chain = Arc::new(Opened::new(rig.chain, rig.store));
+    tokio::spawn(serve(listener, Some(chain), ports, CancellationToken::new()));
+    let refused = client.payments(None, 10).await.expect_err("no ledger");
+    let says = |text: &str| text.contains("the disk is broken") && text.contains("move its folder `history`");
+    assert!(matches!(&refused, ClientError::Refused(text) if says(text)), "{refused}");
+    client.tip().await.expect("the rest is answered");
 }
 
 #[tokio::test]
@@ -257,7 +326,7 @@ async fn what_was_paid_is_kept_when_the_chain_that_told_of_it_is_gone() {
     blocks.worked([owner(1), owner(2)], 5).await.expect("a ledger");
     let chain = Opened::new(rig.chain, rig.store);
     blocks.catch_up(&chain).await.expect("an answer");
-    let told = blocks.payments(&chain, None, 100).await.expect("payments");
+    let told = payments::payments(blocks.ledger(), &chain, None, 100).await.expect("payments");
     // The first block paid its finder, owner 2, alone; the second all three, of whom the third does not work here.
     assert_eq!((told.total, told.next_before), (3, None));
     assert!(told.payments.iter().all(|p| p.state == CoinbaseState::Immature && p.satoshis > 0));
@@ -267,9 +336,9 @@ async fn what_was_paid_is_kept_when_the_chain_that_told_of_it_is_gone() {
         let sums = told.owners.iter().find(|sums| sums.owner.address == *address).expect("it worked here");
         assert_eq!((sums.immature_satoshis, sums.worked), (of_it.map(|p| p.satoshis).sum(), 5));
     }
-    let newest = blocks.payments(&chain, None, 1).await.expect("payments");
+    let newest = payments::payments(blocks.ledger(), &chain, None, 1).await.expect("payments");
     assert_eq!((newest.payments.len(), newest.total), (2, 3), "both of the highest block");
-    let rest = blocks.payments(&chain, newest.next_before, 1).await.expect("payments");
+    let rest = payments::payments(blocks.ledger(), &chain, newest.next_before, 1).await.expect("payments");
     assert_eq!((&rest.payments[..], rest.next_before), (&told.payments[2..], None));
     let table = payments::table(&told.payments);
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
@@ -282,7 +351,7 @@ async fn what_was_paid_is_kept_when_the_chain_that_told_of_it_is_gone() {
     let bare = Opened::new(anew.newcomer().chain, anew.newcomer().store);
     let mut blocks = FoundBlocks::new(None, Some(history));
     blocks.catch_up(&bare).await.expect("an answer");
-    let kept = blocks.payments(&bare, None, 100).await.expect("payments");
+    let kept = payments::payments(blocks.ledger(), &bare, None, 100).await.expect("payments");
     let brief = |form: &PaymentsForm| -> Vec<_> {
         form.payments.iter().map(|p| (p.hash.0, p.txid.0, p.satoshis, p.owner.clone())).collect()
     };
@@ -291,12 +360,12 @@ async fn what_was_paid_is_kept_when_the_chain_that_told_of_it_is_gone() {
     // Bitcoin has other blocks there.
     (0..3).for_each(|_| anew.bitcoin_block());
     let other = Opened::new(anew.chain, anew.store);
-    let lost = blocks.payments(&other, None, 100).await.expect("payments");
+    let lost = payments::payments(blocks.ledger(), &other, None, 100).await.expect("payments");
     assert!(lost.payments.iter().all(|p| p.state == CoinbaseState::Lost));
     let sum: u64 = lost.payments.iter().map(|p| p.satoshis).sum();
     assert_eq!(lost.owners.iter().map(|sums| sums.lost_satoshis).sum::<u64>(), sum);
     // And so they are again when it returns to them.
-    let back = blocks.payments(&chain, None, 100).await.expect("payments");
+    let back = payments::payments(blocks.ledger(), &chain, None, 100).await.expect("payments");
     assert_eq!(back.payments, told.payments);
 }
 
@@ -321,10 +390,12 @@ async fn own_bitcoin_blocks_are_told_even_when_they_lost_the_race() {
     let (sender, news) = tokio::sync::broadcast::channel(4);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let client = Client::new(listener.local_addr().expect("bound"));
-    let found = Arc::new(Mutex::new(FoundBlocks::new(Some(news), None)));
-    let ports = Ports { found: Some(found), ..Ports::default() };
+    let (chain, mut blocks) =
+        (Arc::new(Opened::new(rig.chain, rig.store)), FoundBlocks::new(Some(news), None));
+    let ports = Ports { ledger: Some(blocks.view()), ..Ports::default() };
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, Some(Arc::new(Opened::new(rig.chain, rig.store))), ports, stop.clone()));
+    tokio::spawn(serve(listener, Some(chain.clone()), ports, stop.clone()));
+    blocks.catch_up(&*chain).await.expect("an answer");
     let told = client.bitcoin_blocks(None, 10).await.expect("blocks");
     assert_eq!(told.blocks.iter().map(|b| (b.own, b.on_best_chain)).collect::<Vec<_>>(), [(true, true)]);
     let paid = told.blocks[0].outputs.iter().map(|output| (output.kind, output.satoshis));
@@ -336,6 +407,7 @@ async fn own_bitcoin_blocks_are_told_even_when_they_lost_the_race() {
         (OutputKind::ShareCommitment, 0),
     ]));
     sender.send(Arc::new(stale.clone())).expect("heard");
+    blocks.catch_up(&*chain).await.expect("an answer");
     let told = client.bitcoin_blocks(None, 10).await.expect("blocks");
     let late: Vec<_> = told.blocks.iter().filter(|b| b.hash.0 == stale.header.block_hash()).collect();
     assert_eq!((told.total, late.len()), (2, 1));

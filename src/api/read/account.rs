@@ -1,18 +1,19 @@
 //! What is known of one owner, and of the pool's work: scores, expectations, credits. Payments come from [`super::payments`].
 
-use super::day::{Credited, Day, News};
-use super::found::FoundBlocks;
-use super::next_header;
+use super::day::{Credited, Day, News, Recent};
+use super::{next_header, payments};
 use crate::api::form::{AccountForm, CreditForm, ExpectedForm, OwnerForm, PaidForm, PoolForm, blocks_of};
 use crate::api::source::{ChainSource, ReadError, ask};
 use crate::chain::Reader;
 use crate::hashes;
+use crate::history::ledger::Ledger;
 use crate::rewards::expected::{Standing, expected};
 use sharechain::chain::Ranking;
 use sharechain::owner::Owner;
 use sharechain::params::ChainParams;
 use sharechain::target::Target;
 use sharechain::units::{BitcoinHeight, Height, Score};
+use tokio::sync::Mutex;
 
 /// Most credits in one answer.
 pub const MAX_CREDITS: u32 = 1_000;
@@ -40,9 +41,10 @@ pub struct NextValue {
 /// The work of the whole pool. `value` is that of the newest template, if there is one.
 pub async fn pool(
     source: &dyn ChainSource,
-    day: &mut Day,
+    day: &Mutex<Day>,
     value: Option<NextValue>,
 ) -> Result<PoolForm, ReadError> {
+    let mut day = day.lock().await;
     let known = day.tip();
     let (news, next, height, (score, owners, blocks)) = ask(source, move |reader| {
         let next = Next::of(reader, value)?;
@@ -68,22 +70,15 @@ pub async fn pool(
 /// What is known of an owner. `value` is that of the newest template, if there is one.
 pub async fn account(
     source: &dyn ChainSource,
-    (found, day): (&mut FoundBlocks, &mut Day),
+    (ledger, day): (&Ledger, &Mutex<Day>),
     owner: Owner,
     value: Option<NextValue>,
     page: CreditsPage,
 ) -> Result<AccountForm, ReadError> {
-    found.catch_up(source).await?;
-    let paid: PaidForm = found.paid(source, owner).await?;
-    let known = day.tip();
-    let (news, seen) = ask(source, move |reader| {
-        let seen = Seen::of(reader, value)?;
-        Ok((News::since(reader.chain, known), seen))
-    })
-    .await?;
-    day.take(news);
+    let paid: PaidForm = payments::paid(ledger, source, owner).await?;
+    let (seen, worked) = look(source, day, owner, value, page).await?;
     let Seen { params, height, next, ranking, due } = seen;
-    let own = day.of(&owner).form(next.hashes);
+    let own = worked.own.form(next.hashes);
     let (score, total) = (score_in(&ranking, &owner), total_of(&ranking));
     let place = ranking.iter().position(|(other, _)| *other == owner);
     // Who finds blocks is told from the work of the last day.
@@ -94,7 +89,7 @@ pub async fn account(
         height: next.height,
         value: next.satoshis,
         blocks_per_day: own.bitcoin_blocks_per_day,
-        pool_blocks_per_day: day.of_all().form(next.hashes).bitcoin_blocks_per_day,
+        pool_blocks_per_day: worked.all.form(next.hashes).bitcoin_blocks_per_day,
     };
     let told = expected(&params, &standing);
     let expected = ExpectedForm {
@@ -103,7 +98,10 @@ pub async fn account(
         satoshis_per_day: satoshis(told.per_day),
         fair_satoshis_per_day: satoshis(told.fair_per_day),
     };
-    let (credits, next_before) = credits(source, day, owner, (page, height)).await?;
+    let (credits, next_before) = match worked.credits {
+        Some(credits) => credits,
+        None => older_credits(source, owner, page, height).await?,
+    };
     Ok(AccountForm {
         owner: OwnerForm::new(&owner, params.network),
         height: height.0,
@@ -116,6 +114,34 @@ pub async fn account(
         credits,
         next_before,
     })
+}
+
+/// What a day tells of an owner.
+struct OfDay {
+    own: Recent,
+    all: Recent,
+    /// None where the page begins before the day.
+    credits: Option<Credits>,
+}
+
+/// Asks the chain once, with what the day has not seen yet. Nobody else has the day meanwhile.
+async fn look(
+    source: &dyn ChainSource,
+    day: &Mutex<Day>,
+    owner: Owner,
+    value: Option<NextValue>,
+    page: CreditsPage,
+) -> Result<(Seen, OfDay), ReadError> {
+    let mut day = day.lock().await;
+    let known = day.tip();
+    let (news, seen) = ask(source, move |reader| {
+        let seen = Seen::of(reader, value)?;
+        Ok((News::since(reader.chain, known), seen))
+    })
+    .await?;
+    day.take(news);
+    let credits = credits_of(&day, &owner, page, seen.height);
+    Ok((seen, OfDay { own: day.of(&owner), all: day.of_all(), credits }))
 }
 
 /// What the chain is asked for an account. The rest is worked out where nothing waits for it.
@@ -180,33 +206,45 @@ fn satoshis(amount: f64) -> u64 {
     amount.round() as u64
 }
 
-/// The credits of a page at a chain of this height, and where the next page begins.
-async fn credits(
-    source: &dyn ChainSource,
-    day: &Day,
-    owner: Owner,
-    (page, height): (CreditsPage, Height),
-) -> Result<(Vec<CreditForm>, Option<u32>), ReadError> {
-    let count = page.count.clamp(1, MAX_CREDITS) as usize;
-    let top = page.before.map_or(height.0, |before| height.0.min(before.saturating_sub(1)));
-    let most = MAX_CREDIT_BLOCKS as usize;
-    if day.down_from(top).next().is_some_and(|newest| newest.height == top) {
-        return Ok(page_of(day.down_from(top).take(most), &owner, count));
+/// Credits, and where the next page begins.
+type Credits = (Vec<CreditForm>, Option<u32>);
+
+impl CreditsPage {
+    /// The height that it begins at in a chain of this height.
+    fn top(self, height: Height) -> u32 {
+        self.before.map_or(height.0, |before| height.0.min(before.saturating_sub(1)))
     }
+
+    fn count(self) -> usize {
+        self.count.clamp(1, MAX_CREDITS) as usize
+    }
+}
+
+/// The credits of a page that begins within the day.
+fn credits_of(day: &Day, owner: &Owner, page: CreditsPage, height: Height) -> Option<Credits> {
+    let top = page.top(height);
+    day.down_from(top).next().filter(|newest| newest.height == top)?;
+    Some(page_of(day.down_from(top).take(MAX_CREDIT_BLOCKS as usize), owner, page.count()))
+}
+
+/// Those of one that begins before it.
+async fn older_credits(
+    source: &dyn ChainSource,
+    owner: Owner,
+    page: CreditsPage,
+    height: Height,
+) -> Result<Credits, ReadError> {
+    let top = page.top(height);
     let older = ask(source, move |reader| {
         let down = (1..=top).rev().map_while(|height| reader.chain.block_at(Height(height)));
-        Ok(down.take(most).map(Credited::new).collect::<Vec<_>>())
+        Ok(down.take(MAX_CREDIT_BLOCKS as usize).map(Credited::new).collect::<Vec<_>>())
     })
     .await?;
-    Ok(page_of(older.iter(), &owner, count))
+    Ok(page_of(older.iter(), &owner, page.count()))
 }
 
 /// What of these blocks, newest first, credits the owner. Below them there may be more.
-fn page_of<'b>(
-    blocks: impl Iterator<Item = &'b Credited>,
-    owner: &Owner,
-    count: usize,
-) -> (Vec<CreditForm>, Option<u32>) {
+fn page_of<'b>(blocks: impl Iterator<Item = &'b Credited>, owner: &Owner, count: usize) -> Credits {
     let (mut credits, mut lowest) = (Vec::new(), None);
     for block in blocks {
         if credits.len() == count {

@@ -1,14 +1,13 @@
 //! What found Bitcoin blocks pay to whom, and when it can be spent.
 
-use super::found::{FoundBlocks, Page};
+use super::found::Page;
 use crate::api::form::{
     CoinbaseState, OwnerForm, OwnerPaymentsForm, PaidForm, PaymentForm, PaymentLine, PaymentsForm, Text,
 };
 use crate::api::source::{ChainSource, ReadError, ask};
-use crate::history::ledger::{BlockKey, FoundBlock, Paid};
+use crate::history::ledger::{BlockKey, FoundBlock, Ledger, Paid};
 use bitcoin::Script;
 use sharechain::owner::Owner;
-use sharechain::params::Network;
 use sharechain::units::BitcoinHeight;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -55,11 +54,8 @@ impl Standing {
     }
 }
 
-/// Where blocks stand now, and on which network.
-pub(super) struct Standings {
-    pub(super) network: Network,
-    of_blocks: BTreeMap<BlockKey, Standing>,
-}
+/// Where blocks stand now.
+pub(super) struct Standings(BTreeMap<BlockKey, Standing>);
 
 impl Standings {
     /// Of these blocks, in pieces: headers are hashed, and a running node is not to be held up by thousands of them.
@@ -67,7 +63,6 @@ impl Standings {
         source: &dyn ChainSource,
         keys: impl Iterator<Item = BlockKey>,
     ) -> Result<Self, ReadError> {
-        let network = ask(source, |reader| Ok(reader.chain.params().network)).await?;
         let keys: Vec<BlockKey> = keys.collect::<BTreeSet<_>>().into_iter().collect();
         let mut of_blocks = BTreeMap::new();
         for piece in keys.chunks(HEADERS_AT_ONCE) {
@@ -84,13 +79,13 @@ impl Standings {
             });
             of_blocks.extend(standings.await?);
         }
-        Ok(Self { network, of_blocks })
+        Ok(Self(of_blocks))
     }
 
     /// One of them; of another nothing is known but that Bitcoin has not come to it.
     pub(super) fn of(&self, key: &BlockKey) -> Standing {
         let unknown = Standing { on_best_chain: false, confirmations: 0, passed: false };
-        self.of_blocks.get(key).copied().unwrap_or(unknown)
+        self.0.get(key).copied().unwrap_or(unknown)
     }
 }
 
@@ -118,70 +113,71 @@ impl Paying<'_> {
     }
 }
 
-impl FoundBlocks {
-    /// All payments to those who are wanted, highest block first.
-    fn paying(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Vec<Paying<'_>> {
-        let mut all = Vec::new();
-        for (key, block) in self.ledger.blocks().iter().rev() {
-            let paid = block.paid(&is_wanted);
-            all.extend(paid.into_iter().map(|(script, paid)| Paying { key: *key, block, script, paid }));
-        }
-        all
+/// All payments to those who are wanted, highest block first.
+fn paying(ledger: &Ledger, is_wanted: impl Fn(&[u8]) -> bool) -> Vec<Paying<'_>> {
+    let mut all = Vec::new();
+    for (key, block) in ledger.blocks().iter().rev() {
+        let paid = block.paid(&is_wanted);
+        all.extend(paid.into_iter().map(|(script, paid)| Paying { key: *key, block, script, paid }));
     }
+    all
+}
 
-    /// What they paid an owner.
-    pub(super) async fn paid(&self, source: &dyn ChainSource, owner: Owner) -> Result<PaidForm, ReadError> {
-        let all = self.paying(|script| script == owner.as_bytes());
-        let standings = Standings::ask(source, all.iter().map(|paying| paying.key)).await?;
-        let paid = all.iter().map(|paying| (paying, standings.of(&paying.key)));
-        let paid = paid.filter(|(_, standing)| standing.on_best_chain);
-        let mut form =
-            PaidForm { satoshis: 0, immature_satoshis: 0, bitcoin_blocks: 0, payments: Vec::new() };
-        for (paying, standing) in paid {
-            let immature = standing.state() == CoinbaseState::Immature;
-            form.satoshis += paying.paid.satoshis;
-            form.immature_satoshis += if immature { paying.paid.satoshis } else { 0 };
-            form.bitcoin_blocks += 1;
-            if form.payments.len() < MAX_PAYMENTS {
-                form.payments.extend(paying.form(standing));
-            }
+/// What found blocks paid an owner.
+pub(super) async fn paid(
+    ledger: &Ledger,
+    source: &dyn ChainSource,
+    owner: Owner,
+) -> Result<PaidForm, ReadError> {
+    let all = paying(ledger, |script| script == owner.as_bytes());
+    let standings = Standings::ask(source, all.iter().map(|paying| paying.key)).await?;
+    let paid = all.iter().map(|paying| (paying, standings.of(&paying.key)));
+    let paid = paid.filter(|(_, standing)| standing.on_best_chain);
+    let mut form = PaidForm { satoshis: 0, immature_satoshis: 0, bitcoin_blocks: 0, payments: Vec::new() };
+    for (paying, standing) in paid {
+        let immature = standing.state() == CoinbaseState::Immature;
+        form.satoshis += paying.paid.satoshis;
+        form.immature_satoshis += if immature { paying.paid.satoshis } else { 0 };
+        form.bitcoin_blocks += 1;
+        if form.payments.len() < MAX_PAYMENTS {
+            form.payments.extend(paying.form(standing));
         }
-        Ok(form)
     }
+    Ok(form)
+}
 
-    /// What they paid the owners that this node works for: sums, and a page of payments, newest first.
-    pub async fn payments(
-        &self,
-        source: &dyn ChainSource,
-        before: Option<u32>,
-        count: u32,
-    ) -> Result<PaymentsForm, ReadError> {
-        let owners: BTreeSet<&[u8]> = self.ledger.owners().keys().map(Owner::as_bytes).collect();
-        let all = self.paying(|script| owners.contains(script));
-        let standings = Standings::ask(source, all.iter().map(|paying| paying.key)).await?;
-        let network = standings.network;
-        let mut sums: BTreeMap<&[u8], OwnerPaymentsForm> = BTreeMap::new();
-        for (owner, worked) in self.ledger.owners() {
-            sums.insert(owner.as_bytes(), OwnerPaymentsForm::none(OwnerForm::new(owner, network), *worked));
-        }
-        for paying in &all {
-            if let Some(sums) = sums.get_mut(paying.script) {
-                sums.add(standings.of(&paying.key).state(), paying.paid.satoshis);
-            }
-        }
-        let total = all.len() as u64;
-        let page = Page::of(all.into_iter(), |paying| paying.key.0, before, count);
-        let lines = page.items.iter().filter_map(|paying| {
-            let owner = Owner::new(Script::from_bytes(paying.script)).ok()?;
-            Some(PaymentLine::new(OwnerForm::new(&owner, network), paying.form(standings.of(&paying.key))?))
-        });
-        Ok(PaymentsForm {
-            owners: sums.into_values().collect(),
-            total,
-            payments: lines.collect(),
-            next_before: page.next_before,
-        })
+/// What found blocks paid the owners that this node works for: sums, and a page of payments, newest first.
+pub async fn payments(
+    ledger: &Ledger,
+    source: &dyn ChainSource,
+    before: Option<u32>,
+    count: u32,
+) -> Result<PaymentsForm, ReadError> {
+    let network = super::network(source).await?;
+    let owners: BTreeSet<&[u8]> = ledger.owners().keys().map(Owner::as_bytes).collect();
+    let all = paying(ledger, |script| owners.contains(script));
+    let standings = Standings::ask(source, all.iter().map(|paying| paying.key)).await?;
+    let mut sums: BTreeMap<&[u8], OwnerPaymentsForm> = BTreeMap::new();
+    for (owner, worked) in ledger.owners() {
+        sums.insert(owner.as_bytes(), OwnerPaymentsForm::none(OwnerForm::new(owner, network), *worked));
     }
+    for paying in &all {
+        if let Some(sums) = sums.get_mut(paying.script) {
+            sums.add(standings.of(&paying.key).state(), paying.paid.satoshis);
+        }
+    }
+    let total = all.len() as u64;
+    let page = Page::of(all.into_iter(), |paying| paying.key.0, before, count);
+    let lines = page.items.iter().filter_map(|paying| {
+        let owner = Owner::new(Script::from_bytes(paying.script)).ok()?;
+        Some(PaymentLine::new(OwnerForm::new(&owner, network), paying.form(standings.of(&paying.key))?))
+    });
+    Ok(PaymentsForm {
+        owners: sums.into_values().collect(),
+        total,
+        payments: lines.collect(),
+        next_before: page.next_before,
+    })
 }
 
 /// Payments as a table for other programs (RFC 4180, with a line feed at the end of each line).

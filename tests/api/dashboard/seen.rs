@@ -2,7 +2,7 @@
 //! names that mean harm, and when the node goes away.
 
 use super::super::history::now;
-use super::super::network::{Served, served_on};
+use super::super::network::{Served, served_for, served_on};
 use super::super::owners::pool;
 use super::super::{miners_port, worker};
 use super::browser::Browser;
@@ -92,7 +92,7 @@ async fn served_pool() -> Served {
     rig.block(3);
     rig.block(1);
     rig.take(&aside).expect("a valid block");
-    let served = served_on(rig).await;
+    let served = served_for(rig, &[owner(1), owner(2)]).await;
     *served.facts.lock().expect("whole") = Facts {
         serving: true,
         miners: 1,
@@ -104,7 +104,6 @@ async fn served_pool() -> Served {
         clock_ahead_seconds: Some(-40),
         ..Facts::default()
     };
-    served.found.lock().await.worked([owner(1), owner(2)], 1_700_000_000).await.expect("a ledger");
     for ago in [600, 300] {
         let known = Point { seconds: 30, miners: 1, best_difficulty: 64.0, ..Point::default() };
         let point = |hashes| Point { hashes, ..known };
