@@ -24,7 +24,10 @@ fn params(spacing: u32) -> ChainParams {
 fn daemon() -> BitcoinD {
     let own = ["-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1"].map(str::to_owned);
     let hosts = [format!("-rpcbind={HOME}"), format!("-rpcallowip={SIDE}")];
-    BitcoinD::start(Chain::Signet, Options { zmq: false, arguments: own.into_iter().chain(hosts).collect() })
+    BitcoinD::start(
+        Chain::Testnet4,
+        Options { zmq: false, arguments: own.into_iter().chain(hosts).collect() },
+    )
 }
 
 fn site(hosts: u32, spacing: u32) -> Option<Site> {

@@ -62,6 +62,7 @@ pub(crate) fn params_for(chain: Chain) -> ChainParams {
     match chain {
         Chain::Regtest => regtest(),
         Chain::Signet | Chain::PublicSignet => signet(),
+        Chain::Testnet4 => crate::pool::easy(),
     }
 }
 

@@ -8,16 +8,18 @@ use crate::node::setup::{PATIENCE, TestNode};
 use sharechain::params::ChainParams;
 use sharechain::share::ShareId;
 use sharechain::target::Target;
-use sharechain::units::Height;
+use sharechain::units::{BitcoinHeight, Height};
 use std::time::{Duration, Instant};
+
+const TESTNET4_GENESIS: &str = "00000000da84f2bafbbc53dee25a72ae507ff4914b867c565be350b0da8bf043";
 
 /// Share blocks every second at what a test's processor can do, and none of them a Bitcoin block.
 pub(crate) fn easy() -> ChainParams {
     quick("pool", 1, 60_000)
 }
 
-/// A chain with a block every so many seconds of so many hashes at the easiest, on signet. The retarget's times are to the
-/// spacing as on the main chain.
+/// A chain with a block every so many seconds of so many hashes at the easiest, on testnet4 from its genesis block on. The
+/// retarget's times are to the spacing as on the main chain.
 pub(crate) fn quick(name: &str, spacing: u32, hashes: u32) -> ChainParams {
     ChainParams {
         name: name.into(),
@@ -28,7 +30,8 @@ pub(crate) fn quick(name: &str, spacing: u32, hashes: u32) -> ChainParams {
         stall_relief: 20 * spacing,
         base_depth: 16,
         payout_interval: 1,
-        ..ChainParams::signet()
+        first_bitcoin_block: (BitcoinHeight(0), TESTNET4_GENESIS.parse().expect("a hash")),
+        ..ChainParams::testnet4()
     }
 }
 

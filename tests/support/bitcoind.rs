@@ -19,9 +19,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// How long a daemon may take to answer its first call, or to end when asked to.
 /// An address that no wallet here has: the public key of BIP173's examples.
 const NOBODY: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+/// How long a daemon may take to answer its first call, or to end when asked to.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one RPC may take; mining a signet block with the daemon's own miner is the longest.
 const RPC_TIMEOUT: Duration = Duration::from_secs(120);
@@ -35,6 +35,8 @@ pub(crate) enum Chain {
     Signet,
     /// The signet whose blocks need its operators' signature, at its genesis block: the daemon knows no other node.
     PublicSignet,
+    /// Testnet4 at its genesis block, whose next block takes four thousand million hashes: one that a test never finds.
+    Testnet4,
 }
 
 impl Chain {
@@ -43,6 +45,7 @@ impl Chain {
             Self::Regtest => &["-regtest"],
             Self::Signet => &["-signet", "-signetchallenge=51"],
             Self::PublicSignet => &["-signet"],
+            Self::Testnet4 => &["-testnet4"],
         }
     }
 
@@ -50,6 +53,7 @@ impl Chain {
         match self {
             Self::Regtest => "regtest",
             Self::Signet | Self::PublicSignet => "signet",
+            Self::Testnet4 => "testnet4",
         }
     }
 }
