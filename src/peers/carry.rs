@@ -2,13 +2,15 @@
 //! writer's handle (see [`super::driver`]); and what others do to the chain, as the logic wants to hear of it.
 
 use super::io::{Branch, ChainAnswer, ChainRequest, Look, News, Stands};
+use super::relay::MAX_SAID_AGAIN;
 use crate::chain::{ChainEvent, Extended, Keeper, OWN_MINERS};
 use sharechain::chain::ShareChain;
 use sharechain::codec::Decode;
 use sharechain::error::Refusal;
-use sharechain::share::{ShareBlock, ShareId};
+use sharechain::share::{Share, ShareBlock, ShareId};
 use sharechain::store::{Bodies, ShareStore};
 use sharechain::units::UnixTime;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Carries a request out, with what happened by it.
@@ -64,8 +66,19 @@ pub fn look_up(chain: &mut ShareChain, look: Look) -> ChainAnswer {
         Look::Unknown(ids) => {
             ChainAnswer::Unknown(ids.into_iter().filter(|id| chain.shares().get(id).is_none()).collect())
         }
+        Look::Unlisted { ids, now } => ChainAnswer::Unlisted(unlisted(chain, ids, now)),
         Look::Weigh(id) => ChainAnswer::Weighs(chain.recent_work(&id)),
     }
+}
+
+/// Those that the next block may list, and that two blocks above their own height do not.
+fn unlisted(chain: &mut ShareChain, ids: Vec<ShareId>, now: UnixTime) -> Vec<Arc<Share>> {
+    let ids: BTreeSet<ShareId> = ids.into_iter().collect();
+    let listable = chain.listable(now);
+    let shares = listable.iter().filter(|id| ids.contains(id)).filter_map(|id| chain.shares().get(id));
+    let before = chain.height().saturating_sub(1);
+    let passed_over = shares.filter(|share| share.share().commitment.height < before);
+    passed_over.take(MAX_SAID_AGAIN).map(|share| Arc::clone(share.share())).collect()
 }
 
 fn branch(chain: &ShareChain, id: &ShareId) -> Branch {

@@ -272,6 +272,13 @@ pub enum Look {
     },
     /// Which of these shares are not in the pool.
     Unknown(Vec<ShareId>),
+    /// Which of these shares may be listed by the next block, and are not by two blocks above their own height.
+    Unlisted {
+        /// The shares' ids.
+        ids: Vec<ShareId>,
+        /// The machine's clock.
+        now: UnixTime,
+    },
     /// The recent work of a block's branch.
     Weigh(ShareId),
 }
@@ -307,6 +314,8 @@ pub enum ChainAnswer {
     Done,
     /// To [`Look::Unknown`].
     Unknown(Vec<ShareId>),
+    /// To [`Look::Unlisted`]: some of them, those that have least time left first.
+    Unlisted(Vec<Arc<Share>>),
     /// To [`Look::Weigh`].
     Weighs(Work),
 }

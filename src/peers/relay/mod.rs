@@ -13,6 +13,7 @@
 mod fetch;
 mod late;
 mod missed;
+mod own;
 mod ruling;
 
 use super::conduct::Fault;
@@ -23,6 +24,7 @@ use super::sync::Sync;
 use super::wire::{BlockMessage, ShareMessage};
 use late::Late;
 use missed::Missed;
+use own::Own;
 use ruling::{Ruling, ruling};
 use sharechain::chain::Submission;
 use sharechain::codec::{Decode, Encode};
@@ -35,6 +37,7 @@ use std::time::Duration;
 
 pub(super) use fetch::MAX_SHARE;
 pub(super) use fetch::{Asked, ask_headers};
+pub(super) use own::MAX_SAID_AGAIN;
 
 /// Most messages of all peers without a verdict.
 pub(super) const MAX_OPEN: usize = 1_024;
@@ -94,6 +97,8 @@ pub(super) enum Requested {
     Missed { peer: Peer },
     /// To take a share that was missed.
     Fetched { peer: Peer },
+    /// Which own finds no block lists.
+    Unlisted,
     /// To take Bitcoin headers.
     Headers { peer: Peer, headers: Vec<bitcoin::block::Header> },
 }
@@ -116,6 +121,7 @@ pub(super) struct Relay {
     held: BTreeMap<ShareId, Held>,
     late: Late,
     missed: Missed,
+    own: Own,
     fetches: fetch::Fetches,
 }
 
@@ -132,6 +138,7 @@ impl Relay {
             held: BTreeMap::new(),
             late: Late::default(),
             missed: Missed::default(),
+            own: Own::new(params),
             fetches: fetch::Fetches::default(),
         }
     }
@@ -264,6 +271,7 @@ impl Relay {
                 self.ask_listed(desk, sync, block, ids)
             }
             (Requested::Missed { peer }, ChainAnswer::Unknown(ids)) => self.ask_missed(desk, peer, ids),
+            (Requested::Unlisted, ChainAnswer::Unlisted(shares)) => self.say_again(desk, &shares),
             (Requested::Fetched { peer }, ChainAnswer::Submitted(result))
                 if ruling(&result, false) == Ruling::Reject =>
             {
@@ -342,6 +350,9 @@ impl Relay {
 
     /// The chain has taken something: it is handed on if that was not done yet, and what waited for it is judged again.
     pub(super) fn news(&mut self, desk: &mut Desk, news: &News) {
+        if let News::Share { id, own: true, .. } | News::Block { id, own: true, .. } = news {
+            self.own.note(*id, desk.time());
+        }
         match news {
             News::State(_) => {}
             News::Share { id, share, own } => {
@@ -404,6 +415,7 @@ impl Relay {
             }
         }
         self.catch_up(desk);
+        self.look_after_own(desk);
     }
 
     pub(super) fn gone(&mut self, peer: Peer) {

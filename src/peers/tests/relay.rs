@@ -5,6 +5,7 @@ use super::*;
 use crate::peers::carry::perhaps_untold;
 use crate::peers::io::ChainAnswer;
 use crate::peers::relay::MAX_OPEN_PER_PEER;
+use crate::peers::relay::MAX_SAID_AGAIN;
 use crate::peers::wire::{BlockMessage, ShareMessage};
 use sharechain::bitcoin_headers::HeaderError;
 use sharechain::codec::Encode;
@@ -294,4 +295,108 @@ fn a_bitcoin_header_far_ahead_of_the_clock_is_refused_until_its_time_comes() {
     assert_eq!(offer(now), (0, Some(HeaderError::FarAhead(latest + 1))));
     now.clock = now.clock.saturating_add(1);
     assert_eq!(offer(now), (1, None));
+}
+
+/// How often a node has said this share, alone or as a block.
+fn said(net: &Net, by: u64, id: ShareId) -> usize {
+    let chain = net.at(by).keeper.chain().id();
+    let is_it = |topic: Topic, bytes: &[u8]| match topic {
+        Topic::Share => ShareMessage::from_bytes(bytes).expect("canonical").share.id(chain) == id,
+        Topic::Block => BlockMessage::from_bytes(bytes).expect("canonical").share.id(chain) == id,
+        Topic::Solution => false,
+    };
+    net.published.iter().filter(|(node, topic, bytes)| *node == by && is_it(*topic, bytes)).count()
+}
+
+#[test]
+fn what_was_found_alone_is_said_again_until_a_block_lists_it() {
+    let mut rig = world(5);
+    let (mut net, [a, b, c]) = row(&rig);
+    net.disconnect(a, b);
+    net.run(seconds(1));
+    let alone = rig.mine(Work::of(1), Want::Share);
+    let id = rig.bind(&alone.share).id();
+    net.find(a, &alone);
+    let spacing = u64::from(rig.chain.params().spacing);
+    for _ in 0..3 {
+        let (block, _) = rig.extend(2);
+        net.find(b, &block);
+        net.run(seconds(2 * spacing));
+    }
+    assert_eq!(said(&net, a, id), 1, "to nobody, and then not again while nobody hears it");
+    net.connect(a, b);
+    net.run(seconds(2 * spacing));
+    for node in [b, c] {
+        assert!(net.at(node).keeper.chain().shares().get(&id).is_some(), "said again");
+    }
+
+    rig.take(&alone).expect("valid");
+    let (block, tip) = rig.extend(2);
+    assert!(block.includes.contains(&id));
+    net.find(b, &block);
+    net.run(seconds(1));
+    assert_eq!(net.tip(a), tip);
+    let before = said(&net, a, id);
+    net.run(seconds(20 * spacing));
+    assert_eq!(said(&net, a, id), before, "once it is listed, no more");
+    assert_eq!((net.points(b, a), net.points(a, b)), (0, 0));
+}
+
+/// ```text
+/// common ──┬── 4 blocks: b
+///          └── share, block that lists it: a, alone
+/// ```
+#[test]
+fn finds_of_the_side_that_loses_a_split_are_said_again() {
+    let mut left = world(5);
+    let mut right = left.fork();
+    let mut net = Net::new();
+    let (a, b) = (net.node(left.fork()), net.node(right.fork()));
+    let share = left.mine(Work::of(1), Want::Share);
+    left.take(&share).expect("valid");
+    let (block, lost) = left.extend(1);
+    assert!(block.includes.contains(&left.bind(&share.share).id()));
+    net.find(a, &share);
+    net.find(a, &block);
+    assert_eq!(net.tip(a), lost);
+    for _ in 0..4 {
+        let (block, _) = right.extend(2);
+        net.find(b, &block);
+    }
+    net.connect(a, b);
+    net.run(seconds(5 * u64::from(left.chain.params().spacing)));
+    assert_eq!(net.tip(a), right.chain.tip());
+    let chain = net.at_mut(b).keeper.chain_mut();
+    let listable = chain.listable(right.now);
+    for id in [left.bind(&share.share).id(), lost] {
+        assert!(listable.contains(&id), "a block is a share, too");
+    }
+}
+
+/// Others have room for shares of everybody: a node that was long alone does not say all at once.
+#[test]
+fn many_finds_are_said_again_in_parts() {
+    let mut rig = world(5);
+    let mut net = Net::new();
+    let (a, b) = (net.node(rig.fork()), net.node(rig.fork()));
+    let shares: Vec<_> = (0..100).map(|_| rig.mine(Work::of(1), Want::Share)).collect();
+    for share in &shares {
+        net.find(a, share);
+    }
+    for _ in 0..3 {
+        let (block, _) = rig.extend(2);
+        net.find(b, &block);
+    }
+    let spacing = u64::from(rig.chain.params().spacing);
+    net.run(seconds(5 * spacing));
+    net.connect(a, b);
+    net.published.clear();
+    // The first look, at once, finds a chain that others have yet to bring forward.
+    net.run(seconds(spacing + 1));
+    assert_eq!(net.published.len(), MAX_SAID_AGAIN);
+    net.run(seconds(spacing));
+    assert_eq!(net.published.len(), shares.len());
+    let there =
+        |share: &&Mined| net.at(b).keeper.chain().shares().get(&rig.bind(&share.share).id()).is_some();
+    assert_eq!(shares.iter().filter(there).count(), shares.len());
 }
