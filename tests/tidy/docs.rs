@@ -217,6 +217,19 @@ fn links_between_documents_lead_somewhere() {
     report("these links lead nowhere:", &faults);
 }
 
+/// In the book there is nothing above it.
+#[test]
+fn links_of_the_book_stay_in_it() {
+    let mut faults = Vec::new();
+    for document in documents().into_iter().filter(|document| document.path.starts_with("docs/")) {
+        let depth = document.path.matches('/').count() - 1;
+        for (number, link) in links(&document.text).filter(|(_, link)| link.matches("../").count() > depth) {
+            faults.push(format!("{}:{number}: {link}", document.path));
+        }
+    }
+    report("these links leave docs/ (name the file instead):", &faults);
+}
+
 #[test]
 fn every_document_is_a_page_of_the_book() {
     let summary = fs::read_to_string(root().join(SUMMARY)).expect("the table of contents");
