@@ -57,7 +57,11 @@ fn each_thing_wrong_with_a_bitcoind_is_told_with_its_cure() {
 
     let (ended, findings) = with(&["--network", "regtest"]);
     assert_eq!(ended.code, 1, "an unsynced bitcoind is not good enough");
-    assert!(seen(&findings, "synced").starts_with("false"), "{findings:#}");
+    let told = seen(&findings, "synced");
+    assert!(told.starts_with("false"), "{told}");
+    for wanted in ["the chain's first block alone, made ", " years ago", "one mined block ends it"] {
+        assert!(told.contains(wanted), "{wanted} is not in {told}");
+    }
 
     let (ended, findings) = with(&["--network", "signet"]);
     let told = seen(&findings, "chain");

@@ -44,6 +44,21 @@ fn what_bitcoind_says_becomes_a_file_that_a_node_runs_with() {
         assert!(text.contains(wanted), "{wanted} is not in:\n{text}");
     }
 
+    // Named by a name of which nobody knows whose machine it is.
+    let other = program.home().join("other.toml");
+    let (other, login) = (other.to_str().expect("a plain path"), daemon.cookie_file());
+    let named = url.replace("127.0.0.1", "127.1");
+    let ended =
+        program.run(&["init", other, "--bitcoind", &named, "--rpc-cookie", login.to_str().expect("plain")]);
+    assert_eq!(ended.code, 0, "{}", ended.errors);
+    assert!(
+        ended.output.contains(&format!("ZMQ      at {zmq}, which bitcoind's own machine alone")),
+        "{}",
+        ended.output
+    );
+    let text_of_other = fs::read_to_string(other).expect("written");
+    assert!(text_of_other.contains(&format!("\n#zmq = \"{zmq}\"\n")), "{text_of_other}");
+
     // What is there may hold somebody's settings.
     program.refuses(&init, "is there already and was left as it is");
     let changed = format!("{text}# mine\n");

@@ -3,11 +3,12 @@
 use super::Finding;
 use crate::bitcoin::rpc::{BitcoindRpc, Patience};
 use crate::bitcoin::{Backend, BackendError, ChainInfo};
-use crate::commands::init::publisher;
+use crate::commands::init::{Publisher, publisher};
 use crate::config::{Bitcoind, CookieFrom, RpcAuth, ZmqUrl, zmq_advice, zmq_line};
+use indicatif::HumanDuration;
 use sharechain::params::{ChainParams, Network};
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -15,6 +16,8 @@ use tokio::net::TcpStream;
 const ZMQ_PATIENCE: Duration = Duration::from_secs(5);
 /// The first byte of every ZMQ greeting (ZMTP 2 and 3).
 const ZMQ_SIGNATURE: u8 = 0xff;
+/// What ends it that bitcoind takes itself to be fetching old blocks.
+const IN_INITIAL_DOWNLOAD: &str = "bitcoind says so until its newest block is less than a day old: on a public network wait until it has connections and has fetched them; on a private one (regtest, a signet of your own) one mined block ends it, so start the node and a miner all the same";
 
 pub(super) async fn look(daemon: &Bitcoind, params: &ChainParams) -> Vec<Finding> {
     let check = format!("bitcoind {daemon}");
@@ -24,7 +27,7 @@ pub(super) async fn look(daemon: &Bitcoind, params: &ChainParams) -> Vec<Finding
         Ok(info) => {
             let mut findings = vec![chain(&check, &info, params.network)];
             if findings[0].ok {
-                findings.push(synced(&check, &info));
+                findings.push(synced(&check, &rpc, &info).await);
                 findings.push(first_block(&check, &rpc, &info, params).await);
                 findings.push(template(&check, &rpc).await);
                 findings.extend(knots(&check, &rpc).await);
@@ -85,7 +88,7 @@ fn chain(check: &str, info: &ChainInfo, network: Network) -> Finding {
     Finding::good(check, info.chain.clone())
 }
 
-fn synced(check: &str, info: &ChainInfo) -> Finding {
+async fn synced(check: &str, rpc: &BitcoindRpc, info: &ChainInfo) -> Finding {
     let check = format!("{check}: synced");
     let (blocks, headers) = (info.blocks.0, info.headers.0);
     if blocks < headers {
@@ -93,11 +96,23 @@ fn synced(check: &str, info: &ChainInfo) -> Finding {
         return Finding::bad(check, seen, "wait until bitcoind has fetched the rest");
     }
     if info.initial_block_download {
-        let seen = format!("it has {blocks} blocks and says that it is still fetching old ones");
-        let cure = "wait until it has connections and newer blocks; on a test chain of your own, mine one block with it";
-        return Finding::bad(check, seen, cure);
+        let newest = rpc.header(info.best).await.ok().flatten().map(|found| found.header.time);
+        return Finding::bad(check, old_tip(blocks, newest), IN_INITIAL_DOWNLOAD);
     }
     Finding::good(check, format!("all {blocks} blocks, the newest {}", info.best))
+}
+
+/// What a bitcoind has that takes itself to be fetching old blocks; `newest` is when its newest was made.
+fn old_tip(blocks: u32, newest: Option<u32>) -> String {
+    let has = match blocks {
+        0 => "it has the chain's first block alone".to_owned(),
+        _ => format!("it has {blocks} blocks"),
+    };
+    let made = newest.map(|time| UNIX_EPOCH + Duration::from_secs(time.into()));
+    let age = made.map(|made| SystemTime::now().duration_since(made).unwrap_or_default());
+    let newest = if blocks == 0 { "" } else { "the newest " };
+    let made = age.map_or_else(String::new, |age| format!(", {newest}made {} ago", HumanDuration(age)));
+    format!("{has}{made}, and says that it is still fetching old ones (initialblockdownload)")
 }
 
 /// Whether the chain's first Bitcoin block is where it should be: a bitcoind of a chain with the same name may differ.
@@ -154,12 +169,21 @@ async fn knots(check: &str, rpc: &BitcoindRpc) -> Option<Finding> {
 async fn new_blocks(check: &str, rpc: &BitcoindRpc, daemon: &Bitcoind) -> Finding {
     let check = format!("{check}: new blocks");
     match publisher(rpc, daemon).await {
-        Some(zmq) => Finding::good(
+        Publisher::Reached(zmq) => Finding::good(
             check,
             format!("by long polling; it publishes them too: --zmq {} learns of them sooner", zmq.as_str()),
         ),
-        None => Finding::good(check, "by long polling; with ZMQ the node would learn of them sooner")
-            .with_lines(&[&zmq_line()]),
+        Publisher::Apart(zmq) => Finding::good(
+            check,
+            format!(
+                "by long polling; it publishes them for its own machine alone, too: if that is this one, --zmq {} learns of them sooner",
+                zmq.as_str()
+            ),
+        ),
+        Publisher::Nowhere => {
+            Finding::good(check, "by long polling; with ZMQ the node would learn of them sooner")
+                .with_lines(&[&zmq_line()])
+        }
     }
 }
 

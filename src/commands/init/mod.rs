@@ -14,8 +14,8 @@ use crate::config::{
 };
 use crate::disk;
 use clap::Args;
-pub(super) use search::publisher;
 use search::{Found, Wanted};
+pub(super) use search::{Publisher, publisher};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -111,6 +111,7 @@ fn settings(place: &PlaceArgs, args: &InitArgs, network: NetworkName, found: Opt
             password => password.clone(),
         }),
         zmq: found.and_then(|found| found.bitcoind.zmq.as_ref()).map(|zmq| zmq.as_str().to_owned()),
+        zmq_apart: found.and_then(|found| found.zmq_apart.as_ref()).map(|zmq| zmq.as_str().to_owned()),
         address: args.address.clone(),
     }
 }
@@ -148,9 +149,15 @@ fn report(file: &Path, found: Option<&Found>) -> String {
             RpcAuth::Cookie(path, _) => format!("cookie   {}\n", path.display()),
             RpcAuth::Password { user, .. } => format!("login    user {user}, with its password\n"),
         };
-        text += &match zmq {
-            Some(zmq) => format!("ZMQ      {}\n", zmq.as_str()),
-            None => format!("ZMQ      none, so long polling; to learn of blocks sooner {}\n", zmq_advice()),
+        text += &match (zmq, &found.zmq_apart) {
+            (Some(zmq), _) => format!("ZMQ      {}\n", zmq.as_str()),
+            (None, Some(zmq)) => format!(
+                "ZMQ      at {}, which bitcoind's own machine alone reaches: the file says what to do; long polling so far\n",
+                zmq.as_str()
+            ),
+            (None, None) => {
+                format!("ZMQ      none, so long polling; to learn of blocks sooner {}\n", zmq_advice())
+            }
         };
         text.extend(found.others.iter().map(|other| format!("also     {other}\n")));
     }

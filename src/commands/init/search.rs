@@ -35,8 +35,21 @@ pub(super) struct Found {
     pub(super) network: NetworkName,
     /// Its height.
     pub(super) blocks: BitcoinHeight,
+    /// Where it publishes them for its own machine alone, if nowhere else; this machine may be it.
+    pub(super) zmq_apart: Option<ZmqUrl>,
     /// Others that answered, and how to choose them.
     pub(super) others: Vec<String>,
+}
+
+/// Where a bitcoind publishes new blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::commands) enum Publisher {
+    /// Where this machine reaches it.
+    Reached(ZmqUrl),
+    /// On its own machine's loopback, and it was named by another address: this machine may be it.
+    Apart(ZmqUrl),
+    /// At no address that is of use.
+    Nowhere,
 }
 
 impl Wanted {
@@ -137,9 +150,13 @@ pub(super) async fn search(wanted: &Wanted) -> Result<Found, InitError> {
                 taken.others.push(format!("{network} at {bitcoind}: --network {network} chooses it"));
             }
             None => {
-                let zmq = publisher(&rpc, &bitcoind).await;
+                let (zmq, zmq_apart) = match publisher(&rpc, &bitcoind).await {
+                    Publisher::Reached(zmq) => (Some(zmq), None),
+                    Publisher::Apart(zmq) => (None, Some(zmq)),
+                    Publisher::Nowhere => (None, None),
+                };
                 let bitcoind = Bitcoind { zmq, ..bitcoind };
-                taken = Some(Found { bitcoind, network, blocks: info.blocks, others: Vec::new() });
+                taken = Some(Found { bitcoind, network, blocks: info.blocks, zmq_apart, others: Vec::new() });
             }
         }
     }
@@ -169,22 +186,27 @@ fn unfit(bitcoind: &Bitcoind, info: &ChainInfo) -> String {
 }
 
 /// The address of its messages of new blocks, as this machine reaches it. That it may not be asked is no error.
-pub(in crate::commands) async fn publisher(rpc: &BitcoindRpc, bitcoind: &Bitcoind) -> Option<ZmqUrl> {
-    let addresses = rpc.block_publishers().await.ok()?;
-    addresses.iter().find_map(|address| reachable(address, &bitcoind.host))
+pub(in crate::commands) async fn publisher(rpc: &BitcoindRpc, bitcoind: &Bitcoind) -> Publisher {
+    let addresses = rpc.block_publishers().await.unwrap_or_default();
+    let all: Vec<Publisher> = addresses.iter().map(|address| reachable(address, &bitcoind.host)).collect();
+    let reached = all.iter().find(|one| matches!(one, Publisher::Reached(_)));
+    let apart = all.iter().find(|one| matches!(one, Publisher::Apart(_)));
+    reached.or(apart).cloned().unwrap_or(Publisher::Nowhere)
 }
 
 /// An address that it publishes at on all of its own addresses is reached where its JSON-RPC is; one of its machine's
 /// loopback is not reached from another machine.
-fn reachable(address: &str, host: &str) -> Option<ZmqUrl> {
-    let place = address.strip_prefix("tcp://")?;
-    let (bound, port) = place.rsplit_once(':')?;
+fn reachable(address: &str, host: &str) -> Publisher {
+    let place = address.strip_prefix("tcp://").and_then(|place| place.rsplit_once(':'));
+    let Some((bound, port)) = place else { return Publisher::Nowhere };
     let bare = bound.trim_start_matches('[').trim_end_matches(']');
     let is_any = bound == "*" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-    if is_any {
-        return format!("tcp://{host}:{port}").parse().ok();
+    let reached = if is_any { format!("tcp://{host}:{port}").parse() } else { address.parse() };
+    match reached {
+        Ok(zmq) if is_loopback(bound) && !is_loopback(host) => Publisher::Apart(zmq),
+        Ok(zmq) => Publisher::Reached(zmq),
+        Err(_) => Publisher::Nowhere,
     }
-    if is_loopback(bound) && !is_loopback(host) { None } else { address.parse().ok() }
 }
 
 #[cfg(test)]
@@ -238,13 +260,18 @@ mod tests {
 
     #[test]
     fn publishers_on_all_addresses_are_reached_where_bitcoind_is() {
-        let at = |address: &str| reachable(address, "10.0.0.2").map(|url| url.as_str().to_owned());
-        assert_eq!(at("tcp://0.0.0.0:28332").as_deref(), Some("tcp://10.0.0.2:28332"));
-        assert_eq!(at("tcp://*:1").as_deref(), Some("tcp://10.0.0.2:1"));
-        assert_eq!(at("tcp://[::]:1").as_deref(), Some("tcp://10.0.0.2:1"));
-        assert_eq!(at("tcp://10.0.0.3:28332").as_deref(), Some("tcp://10.0.0.3:28332"));
-        assert_eq!(at("ipc:///tmp/x"), None);
-        // Its own loopback is reached from its own machine only.
+        let url = |text: &str| text.parse::<ZmqUrl>().expect("an address");
+        let at = |address: &str| reachable(address, "10.0.0.2");
+        for (address, reached) in [
+            ("tcp://0.0.0.0:28332", "tcp://10.0.0.2:28332"),
+            ("tcp://*:1", "tcp://10.0.0.2:1"),
+            ("tcp://[::]:1", "tcp://10.0.0.2:1"),
+            ("tcp://10.0.0.3:28332", "tcp://10.0.0.3:28332"),
+        ] {
+            assert_eq!(at(address), Publisher::Reached(url(reached)));
+        }
+        assert_eq!(at("ipc:///tmp/x"), Publisher::Nowhere);
+        // Its own loopback is reached from its own machine only, whatever that is called.
         for (loopback, host) in [
             ("127.0.0.1", "127.0.0.1"),
             ("127.0.0.1", "localhost"),
@@ -252,9 +279,9 @@ mod tests {
             ("localhost", "[::1]"),
         ] {
             let address = format!("tcp://{loopback}:28332");
-            assert_eq!(reachable(&address, host).map(|url| url.as_str().to_owned()), Some(address.clone()));
-            assert_eq!(at(&address), None);
-            assert_eq!(reachable(&address, "node.lan"), None);
+            assert_eq!(reachable(&address, host), Publisher::Reached(url(&address)));
+            assert_eq!(at(&address), Publisher::Apart(url(&address)));
+            assert_eq!(reachable(&address, "node.lan"), Publisher::Apart(url(&address)));
         }
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Settings {
     pub(super) bitcoind: Option<String>,
     pub(super) login: Option<RpcAuth>,
     pub(super) zmq: Option<String>,
+    /// Where bitcoind's own machine alone reaches it.
+    pub(super) zmq_apart: Option<String>,
     pub(super) address: Option<String>,
 }
 
@@ -56,7 +58,7 @@ impl Settings {
             either("rpc-user", user, "commonwork"),
             either("rpc-password", password, "..."),
             "# Where bitcoind tells of new blocks (zmqpubhashblock in bitcoin.conf). Without it the node uses long polling.\n".into(),
-            either("zmq", self.zmq.clone(), &format!("tcp://127.0.0.1:{}", ports::BITCOIND_ZMQ)),
+            self.zmq_line(),
             "\n# Who is credited for devices whose user name is no Bitcoin address.\n".into(),
             either("address", self.address.clone(), "bc1q..."),
             "\n# Where miners connect. 127.0.0.1 is for programs on this machine; 0.0.0.0 lets in devices on the network.\n".into(),
@@ -72,6 +74,18 @@ impl Settings {
             example("log-format", "human"),
         ]
         .concat()
+    }
+
+    fn zmq_line(&self) -> String {
+        match (&self.zmq, &self.zmq_apart) {
+            (None, Some(apart)) => format!(
+                "# This bitcoind tells of them at {apart}, which its own machine alone reaches, and it was named by an\n\
+                 # address that others reach, too. If this is its machine, take the # from the next line away. If not, give\n\
+                 # zmqpubhashblock in bitcoin.conf an address that this machine reaches, and write that here.\n{}",
+                example("zmq", apart)
+            ),
+            (zmq, _) => either("zmq", zmq.clone(), &format!("tcp://127.0.0.1:{}", ports::BITCOIND_ZMQ)),
+        }
     }
 }
 
@@ -104,6 +118,7 @@ mod tests {
         bitcoind: None,
         login: None,
         zmq: None,
+        zmq_apart: None,
         address: None,
     };
 
@@ -147,6 +162,18 @@ mod tests {
         assert_eq!(config.rpc_user.0, ["u"]);
         assert_eq!(config.rpc_password.0[0].reveal(), "it's \"this\" #1");
         assert!(settings.has_password() && config.rpc_cookie.0.is_empty());
+    }
+
+    #[test]
+    fn an_address_that_may_not_be_reached_is_a_comment_that_says_why() {
+        let text = Settings { zmq_apart: Some("tcp://127.0.0.1:7".into()), ..BARE }.text();
+        let (before, _) = text.split_once("\n#zmq = \"tcp://127.0.0.1:7\"\n").expect("a comment");
+        assert!(
+            before.ends_with("and write that here.")
+                && before.contains("tells of them at tcp://127.0.0.1:7,")
+        );
+        assert_eq!(read(&text).zmq.0, []);
+        assert_eq!(read(&text.replace("#zmq", "zmq")).zmq.0[0].as_str(), "tcp://127.0.0.1:7");
     }
 
     #[test]
