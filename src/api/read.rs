@@ -16,7 +16,7 @@ use crate::address::address_of;
 use crate::chain::{self, Reader};
 use bitcoin::block::Version;
 use bitcoin::{BlockHash, Transaction};
-use sharechain::chain::{BlockSummary, Ranking};
+use sharechain::chain::{BlockSummary, Ranking, pays};
 use sharechain::coinbase::{self, CoinbaseInputs};
 use sharechain::owner::Owner;
 use sharechain::params::{ChainId, ChainParams, Network};
@@ -130,7 +130,8 @@ pub async fn payouts_of_share(
         let share = reader.share(&id)?.ok_or(ReadError::UnknownShare(id))?.share;
         let payouts = reader.payouts(&share).ok_or(ReadError::Pruned(id))?;
         let ranking = reader.chain.ranking_due(&share).unwrap_or_default();
-        let coinbase = coinbase_of(&share, &payouts, reader.chain.id()).ok_or(ReadError::Pruned(id))?;
+        let coinbase =
+            coinbase_of(&share, &payouts, reader.chain.id()).ok_or(ReadError::OtherCoinbase(id))?;
         let commitment = &share.commitment;
         Ok(PayoutsForm {
             share: Some(Text(id)),
@@ -225,6 +226,9 @@ fn block_line(block: &BlockSummary, network: Network) -> BlockLine {
 
 /// The whole coinbase of a share that these payouts are due for; none if they are not, for then they are another's.
 fn coinbase_of(share: &Share, payouts: &Payouts, chain: ChainId) -> Option<Transaction> {
+    if !pays(share, payouts) {
+        return None;
+    }
     let commitment = &share.commitment;
     let prefix = coinbase::prefix(&CoinbaseInputs {
         bitcoin_height: commitment.bitcoin_height,

@@ -35,7 +35,9 @@ pub(super) fn refuse(error: &ReadError) -> Response {
         ReadError::UnknownShare(_) | ReadError::Pruned(_) | ReadError::Gone(_) => StatusCode::NOT_FOUND,
         ReadError::Class { .. } => StatusCode::BAD_REQUEST,
         ReadError::NextBlock(_) | ReadError::NotYet | ReadError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-        ReadError::Store(_) | ReadError::Ledger(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        ReadError::Store(_) | ReadError::Ledger(_) | ReadError::OtherCoinbase(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     };
     fault(status, &error.to_string())
 }

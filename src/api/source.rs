@@ -71,6 +71,11 @@ pub enum ReadError {
         "what share {0} pays cannot be told any more: the blocks that it follows from are no longer kept"
     )]
     Pruned(ShareId),
+    /// What should be due for the share is not what its coinbase pays.
+    #[error(
+        "the payouts that follow for share {0} from the chain kept here are not those of its own coinbase: the store is damaged, or this program is at fault; `commonwork chain verify` looks at all of it"
+    )]
+    OtherCoinbase(ShareId),
     /// A block went while it was being exported.
     #[error("share block {0} is no longer kept: it was pruned while it was being read; ask again")]
     Gone(ShareId),

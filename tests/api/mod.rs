@@ -16,7 +16,9 @@ use commonwork::api::export::{EndLine, Line};
 use commonwork::api::form::{FeeForm, MinersForm, OutputKind, PlaceForm, RefusedForm, WorkerForm};
 use commonwork::api::read::search::FoundBlocks;
 use commonwork::api::{Client, ClientError, MinersPort, Opened, Ports, serve};
+use sharechain::chain::ChangeSet;
 use sharechain::share::ShareId;
+use sharechain::store::ShareStore;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -152,6 +154,26 @@ async fn payouts_of_a_share_are_its_coinbase() {
     assert!((now.owners.iter().map(|owner| owner.part).sum::<f64>() - 1.0).abs() < 1e-9);
     let error = client.payouts(None, Some(12)).await.expect_err("no such class");
     assert!(error.to_string().contains("classes are 11, 38, 145, 360"), "{error}");
+}
+
+#[tokio::test]
+async fn payouts_that_are_not_those_of_the_shares_own_coinbase_are_not_told() {
+    let mut rig = Rig::new();
+    let ids = [rig.block(1), rig.block(2)];
+    // The disk says that the coinbase was worth a satoshi more than it was.
+    let summary = rig.chain.block(&ids[1]).expect("known").clone();
+    let mut block = rig.store.block(summary.height, &ids[1]).expect("memory").expect("kept");
+    Arc::make_mut(&mut block.share).commitment.coinbase_value += 1;
+    let (headers, pruned) = (vec![], vec![]);
+    rig.store
+        .write(&ChangeSet { block: Arc::new(block), summary, tip: ids[1], headers, pruned })
+        .expect("memory");
+    let (client, _stop) = serve_rig(rig).await;
+    assert_eq!(client.payouts(Some(ids[0]), None).await.expect("payouts").value, 5_000_000_000);
+    let error = client.payouts(Some(ids[1]), None).await.expect_err("not its coinbase");
+    let wanted =
+        format!("follow for share {} from the chain kept here are not those of its own coinbase", ids[1]);
+    assert!(error.to_string().contains(&wanted), "{error}");
 }
 
 #[tokio::test]

@@ -161,11 +161,7 @@ impl ShareChain {
             return Ok(context);
         }
         let payouts = self.payouts_of(share).ok_or(Refusal::Behind)?;
-        if link_due(commitment, &payouts).as_ref() == Some(&share.link) {
-            Ok(context)
-        } else {
-            Err(Refusal::Share(InvalidShare::Coinbase))
-        }
+        if pays(share, &payouts) { Ok(context) } else { Err(Refusal::Share(InvalidShare::Coinbase)) }
     }
 
     /// Check 4.
@@ -307,6 +303,11 @@ fn check_bitcoin_claims(
         return Err(InvalidShare::HeaderTime);
     }
     Ok(())
+}
+
+/// Whether the coinbase that a share was mined with pays these, and all else that is due for its commitment.
+pub fn pays(share: &Share, payouts: &Payouts) -> bool {
+    link_due(&share.commitment, payouts).as_ref() == Some(&share.link)
 }
 
 /// The link of the coinbase that is due for a commitment.

@@ -23,7 +23,7 @@ mod walk;
 pub use apply::{Applied, Reorganisation, TooDeep};
 pub use draft::{Draft, DraftError, JobChoices, Made};
 pub use graft::{GraftChange, GraftClaim, GraftError, GraftStatus, NotAdopted};
-pub use judge::{Step, Submission, fits};
+pub use judge::{Step, Submission, fits, pays};
 pub use payouts::{Ranking, Selections};
 pub use prepare::ChangeSet;
 pub use shared::SharedVerdicts;
