@@ -69,8 +69,14 @@ function drawing(answer, owners) {
   });
   const besides = others.map((block) => box(block, places.get(block.id).x, places.get(block.id).y, "aside"));
   const says = `Heights ${blocks[0].height} to ${blocks.at(-1).height}, each block with the shares that it lists as dots. `
-    + `${others.length} blocks of other branches. The table below has the same.`;
+    + `${others.length === 1 ? "1 block" : `${others.length} blocks`} of other branches. The table below has the same.`;
   return picture(width, ASIDE.y + rows * ASIDE.step, `The newest ${blocks.length} share blocks`, says, links, row, besides);
+}
+
+/** The focus goes back to where the list was asked for. */
+function close(place, block) {
+  replace(place, []);
+  document.querySelector(`[data-key="listed-${block.id}"]`)?.focus();
 }
 
 async function showListed(block) {
@@ -82,8 +88,8 @@ async function showListed(block) {
     replace(place, [
       make("h3", {}, `Share block ${block.height}`),
       make("p", {}, make("code", {}, block.id)),
-      ids.length > 0 ? make("ol", { class: "ids" }, ids) : note("It lists no shares."),
-      button("close-listed", "Close", () => replace(place, [])),
+      ids.length > 0 ? make("ol", { class: "ids", tabindex: 0, "aria-label": "Shares that it lists" }, ids) : note("It lists no shares."),
+      button("close-listed", "Close", () => close(place, block)),
     ]);
   } catch (error) {
     replace(place, [note(`It cannot be shown: ${error.message}.`)]);

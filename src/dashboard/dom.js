@@ -44,6 +44,16 @@ export function table(caption, columns, rows) {
     make("tbody", { role: "rowgroup" }, body));
 }
 
+/** Rows of a long table that are seen at once: on a phone each is a card. */
+const SEEN = 8;
+
+/** A table of what is newest first, whose older rows are folded away. */
+export function longTable(key, name, columns, rows) {
+  const newest = table(`${name}, newest first`, columns, rows.slice(0, SEEN));
+  const older = rows.slice(SEEN);
+  return older.length > 0 ? [newest, folded(key, "Older ones", table(`Older ${name.toLowerCase()}`, columns, older))] : [newest];
+}
+
 /** Names and what they are, as a list of `[name, content, remark]`. */
 export function facts(list) {
   return make("dl", { class: "facts" }, list.map(([name, content, remark]) =>

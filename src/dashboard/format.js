@@ -1,6 +1,7 @@
 // Numbers and times for people, each with its unit. Nothing here computes: what is shown is what the interface said.
 
 const whole = new Intl.NumberFormat("en");
+const four = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 const PREFIXES = ["", "k", "M", "G", "T", "P", "E", "Z", "Y"];
 const SATOSHIS = 100_000_000;
 /** Bitcoins that nobody expects of a day. */
@@ -55,6 +56,11 @@ export function count(value) {
   return whole.format(value);
 }
 
+/** How many of something: its name is given for one, and for any other number where that is no `s` more. */
+export function many(value, one, others = `${one}s`) {
+  return `${count(value)} ${value === 1 ? one : others}`;
+}
+
 /** A height: without separators, as other programs show it. */
 export function height(value) {
   return String(value);
@@ -71,13 +77,13 @@ export function percent(value) {
 export function score(value) {
   if (value === 0) return "0 blocks";
   const isPlain = Math.abs(value) >= 0.001 && Math.abs(value) < 10_000;
-  const text = isPlain ? String(Number(value.toPrecision(4))) : powerOfTen(value);
+  const text = isPlain ? four.format(value) : powerOfTen(value);
   return `${text} blocks`;
 }
 
 /** A number of hashes. */
 export function hashes(value) {
-  return `${value < 1_000_000 ? Number(value.toPrecision(4)) : powerOfTen(value)} hashes`;
+  return `${value < 1_000_000 ? four.format(value) : powerOfTen(value)} hashes`;
 }
 
 /** Expected Bitcoin blocks a day. */

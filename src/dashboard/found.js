@@ -2,7 +2,7 @@
 
 import { ask, field } from "./api.js";
 import { foldedMuch, make, note, table } from "./dom.js";
-import { amount, count, height } from "./format.js";
+import { amount, count, height, many } from "./format.js";
 import { Section } from "./section.js";
 import { STATES, code, owner, shown, size, when } from "./shown.js";
 
@@ -27,15 +27,15 @@ function outputs(answer, index, block) {
 /** A coinbase has up to hundreds of outputs. */
 function coinbase(answer, index, block) {
   if (block.outputs.length === 0) return "no longer known";
-  const many = (value) => `${count(value)} outputs`;
-  const title = make("span", {}, size(field(answer, "blocks", index, "outputs"), many), block.outputs_whole ? "" : " known");
+  const outputsOf = (value) => many(value, "output");
+  const title = make("span", {}, size(field(answer, "blocks", index, "outputs"), outputsOf), block.outputs_whole ? "" : " known");
   const label = `Coinbase of block ${block.bitcoin_height}`;
   return foldedMuch(`coinbase-${block.hash}`, title, label, () => outputs(answer, index, block));
 }
 
 function standing(answer, index, block) {
   const confirmations = field(answer, "blocks", index, "confirmations");
-  return make("span", {}, shown(confirmations, (value) => `${count(value)} confirmation${value === 1 ? "" : "s"}`),
+  return make("span", {}, shown(confirmations, (value) => many(value, "confirmation")),
     make("small", {}, STATES.get(block.state) ?? block.state));
 }
 

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { make, note, replace } from "./dom.js";
-import { count, duration, moment } from "./format.js";
+import { count, duration, many, moment } from "./format.js";
 import { Section } from "./section.js";
 import { code } from "./shown.js";
 
@@ -28,8 +28,8 @@ export function health() {
 const by = (own) => (own ? "by this node's miners" : "by others");
 /** What is said of an event: a text, or a list of texts and elements. */
 const WORDS = {
-  "share-block": (e) => `Share block ${e.height} ${by(e.own)}, with ${e.listed} shares${e.tip ? "" : ", beside the active branch"}`,
-  "reorganised": (e) => `The active branch changed: ${e.depth} share blocks were left`,
+  "share-block": (e) => `Share block ${e.height} ${by(e.own)}, with ${many(e.listed, "share")}${e.tip ? "" : ", beside the active branch"}`,
+  "reorganised": (e) => `The active branch changed: ${e.depth === 1 ? "1 share block was" : `${count(e.depth)} share blocks were`} left`,
   "bitcoin-block": (e) => [`Bitcoin block ${e.bitcoin_height} found ${by(e.own)}: `, code(e.hash)],
   "bitcoin-block-answered": (e) => [
     text(e.bitcoind), ` ${e.accepted ? "has" : "does not take"} Bitcoin block ${e.bitcoin_height}`, e.note ? [": ", text(e.note)] : null,
@@ -39,7 +39,7 @@ const WORDS = {
   "worker-gone": (e) => ["Worker ", text(e.name), ` has handed in nothing for ${duration(e.silent_seconds)}`],
   "worker-back": (e) => ["Worker ", text(e.name), ` is back after ${duration(e.silent_seconds)}`],
   "away": () => "This page did not listen for a while: what happened meanwhile is not in this list",
-  "missed": (e) => `${e.events} events were missed by this page`,
+  "missed": (e) => `This page missed ${many(e.events, "event")}`,
 };
 
 /** Shares that came one after the other: there are too many for a line each. */
@@ -51,14 +51,14 @@ class Run {
   add(share) {
     this.#all += 1;
     this.#own += share.own ? 1 : 0;
-    return `${count(this.#all)} share${this.#all === 1 ? "" : "s"}, ${count(this.#own)} by this node's miners`;
+    return `${many(this.#all, "share")}, ${count(this.#own)} by this node's miners`;
   }
 }
 
 /** The list of what happens; gives a function that adds an event to it. */
 export function log() {
   const place = document.querySelector("#log .body");
-  const lines = make("ul", { class: "lines" });
+  const lines = make("ul", { class: "lines", tabindex: 0, "aria-label": "What happens, newest first" });
   replace(place, [note("Nothing has happened since this page was opened.")]);
   let run = null;
   return (event) => {

@@ -133,6 +133,18 @@ mod tests {
     }
 
     #[test]
+    fn both_pages_have_the_same_frame() {
+        let frame = |page: File| {
+            let (before, rest) = page.text.split_once("<header>").expect("a header");
+            let (_, after) = rest.split_once("</main>").expect("a main part");
+            let own = |line: &&str| line.contains("<title>") || line.contains("<script ");
+            let before: Vec<&str> = before.lines().filter(|line| !own(line)).collect();
+            (before.join("\n"), after)
+        };
+        assert_eq!(frame(INDEX), frame(OWNER));
+    }
+
+    #[test]
     fn pages_are_at_few_addresses() {
         for path in ["/", "/owners/bc1qxyz"] {
             assert!(is_page(path), "{path}");

@@ -16,7 +16,7 @@ function showPeers(answer) {
     ["Known nodes", shown(field(answer, "known"), count), "in the address book"],
   ]);
   const addresses = [...new Set(data.addresses)].map((address) => make("li", {}, make("code", {}, address)));
-  const reached = folded("addresses", "Its addresses", make("ul", { class: "ids" }, addresses));
+  const reached = folded("addresses", "Its addresses", make("ul", { class: "ids", tabindex: 0, "aria-label": "Its addresses" }, addresses));
   if (data.peers.length === 0) return [list, reached, note("No other node is connected.")];
   const rows = data.peers.map((peer, index) => {
     const of = (name) => field(answer, "peers", index, name);
@@ -80,7 +80,8 @@ function showNow(tip, pool, told) {
   }
   if (tip.data !== null) {
     list.push(["Chain", tip.data.name],
-      ["Share chain", shown(of(tip, "tip", "height"), height), tip.data.tip === null ? "not begun" : when(of(tip, "tip", "time"))],
+      ["Share chain's height", shown(of(tip, "tip", "height"), height),
+        tip.data.tip === null ? "not begun" : make("span", {}, "newest block ", when(of(tip, "tip", "time")))],
       ["Shares that wait", shown(of(tip, "waiting"), count), "for something that they build on"]);
   }
   return [facts(list), ...absences(tip, pool, told)];

@@ -1,8 +1,8 @@
 // The page of one owner: what it may expect, its miners here, what it was paid and what credits it.
 
 import { ask, field, miners } from "./api.js";
-import { button, make, note, table } from "./dom.js";
-import { amount, count, height, score } from "./format.js";
+import { button, longTable, make, note, table } from "./dom.js";
+import { amount, count, height, many, score } from "./format.js";
 import { minersTable } from "./miners.js";
 import { comparison, expectedFacts, titleOf } from "./payouts.js";
 import { Section, sayWhenGone } from "./section.js";
@@ -13,7 +13,7 @@ const typed = decodeURIComponent(location.pathname.split("/").at(-1));
 const address = /[a-z]/.test(typed) ? typed : typed.toLowerCase();
 const account = (query) => `/v1/owners/${encodeURIComponent(address)}?${query}`;
 /** Credits on a page. */
-const PAGE = 50;
+const PAGE = 20;
 
 document.title = titleOf(address);
 document.getElementById("who").textContent = address;
@@ -39,8 +39,8 @@ function showPaid(answer) {
       shown(of("spendable_at_bitcoin_height"), height), code(payment.txid)];
   });
   return [
-    make("p", {}, "Paid by ", shown(field(answer, "paid", "bitcoin_blocks"), count), " Bitcoin blocks, of which the newest 100 are below at most."),
-    table("Payments, newest first", columns, rows),
+    make("p", {}, "Paid by ", shown(field(answer, "paid", "bitcoin_blocks"), (value) => many(value, "Bitcoin block")), ", of which the newest 100 are below at most."),
+    ...longTable("older-paid", "Payments", columns, rows),
   ];
 }
 

@@ -1,8 +1,8 @@
 // What Bitcoin blocks of the pool paid the owners that this node works for, and from when it may be spent.
 
 import { field, maybe } from "./api.js";
-import { make, note, table } from "./dom.js";
-import { amount, count, height } from "./format.js";
+import { longTable, make, note, table } from "./dom.js";
+import { amount, height, many } from "./format.js";
 import { Section } from "./section.js";
 import { STATES, code, owner, shown, when } from "./shown.js";
 
@@ -33,9 +33,9 @@ function paymentsTable(answer) {
       shown(of("spendable_at_bitcoin_height"), height), code(payment.txid)];
   });
   return [
-    make("p", {}, shown(field(answer, "total"), count), " payments, of which the newest are below; a coinbase may be spent "
+    make("p", {}, shown(field(answer, "total"), (value) => many(value, "payment")), ", of which the newest are below; a coinbase may be spent "
       + "when it has 100 confirmations."),
-    table("Payments, newest first", PAYMENTS, rows),
+    ...longTable("older-payments", "Payments", PAYMENTS, rows),
   ];
 }
 

@@ -60,7 +60,11 @@ const INDEX: &[Place] = &[
         "now",
         "",
         "/v1/tip",
-        &[("Share chain", "/tip/height"), ("Share chain 2", "/tip/time"), ("Shares that wait", "/waiting")],
+        &[
+            ("Share chain's height", "/tip/height"),
+            ("Share chain's height 2", "/tip/time"),
+            ("Shares that wait", "/waiting"),
+        ],
     ),
     (
         "rates",
@@ -223,7 +227,7 @@ const OWNER: &[Place] = &[
     (
         "credits",
         "Share blocks that credit it, newest first",
-        "/v1/owners/OWNER?count=50",
+        "/v1/owners/OWNER?count=20",
         &[
             ("Height", "/credits/*/height"),
             ("Made", "/credits/*/time"),

@@ -327,7 +327,29 @@ async fn the_keyboard_reaches_everything_and_the_focus_is_seen_and_kept(browser:
     let texts =
         "[...document.querySelectorAll('#listed h3, #listed code')].map((one) => one.textContent).join('')";
     assert_eq!(browser.value(texts).await, said);
+    browser.value("document.querySelector('[data-key=close-listed]').focus()").await;
+    browser.press("Enter", 13, "\r").await;
+    browser.until("document.querySelector('#listed').childElementCount === 0").await;
+    let key = browser.value("document.activeElement.dataset.key").await;
+    assert_eq!(key, format!("listed-{}", newest.id.0), "where the list was asked for");
+    older_rows_are_folded_away(browser).await;
     assert_eq!(browser.take_errors(), [""; 0]);
+}
+
+/// On a phone each row is a card, and what stands below a long table is far away.
+async fn older_rows_are_folded_away(browser: &mut Browser) {
+    for (rows, wanted) in [(8, json!([[8], []])), (11, json!([[8], [3]]))] {
+        let script = format!(
+            "import('/dashboard/dom.js').then(({{ longTable, make }}) => {{ \
+             const rows = Array.from({{ length: {rows} }}, (_, index) => [String(index)]); \
+             const all = make('div', {{}}, longTable('key', 'Things', [{{ title: 'A' }}], rows)); \
+             const texts = [...all.querySelectorAll('td')].map((one) => one.textContent); \
+             if (texts.join() !== rows.join()) throw texts; \
+             const sizes = (where) => [...all.querySelectorAll(where)].map((one) => one.tBodies[0].rows.length); \
+             return [sizes(':scope > table'), sizes('details:not([open]) > table')]; }})"
+        );
+        assert_eq!(browser.value(&script).await, wanted, "{rows} rows");
+    }
 }
 
 async fn a_page_says_when_its_node_is_gone_and_what_it_cannot_show(browser: &mut Browser) {

@@ -40,8 +40,8 @@ fn factor(word: &str) -> Option<f64> {
         "min" => 60.0,
         "h" => 3_600.0,
         "d" => 86_400.0,
-        "×" | "s" | "ms" | "sat" | "blocks" | "points" | "hashes" | "outputs" | "confirmation"
-        | "confirmations" | "ahead" | "ago" => 1.0,
+        "×" | "s" | "ms" | "sat" | "blocks" | "points" | "hashes" | "output" | "outputs" | "confirmation"
+        | "confirmations" | "payment" | "payments" | "Bitcoin" | "block" | "ahead" | "ago" => 1.0,
         "behind" => -1.0,
         _ => {
             let prefix = word.strip_suffix("H/s").unwrap_or(word);
@@ -71,6 +71,8 @@ fn texts_are_read_as_people_read_them() {
         ("1.00000000 BTC/day", 1e8),
         ("12.3 %", 0.123),
         ("2.01 blocks", 2.01),
+        ("8,495 blocks/day", 8_495.0),
+        ("2 Bitcoin blocks", 2.0),
         ("1.23 × 10⁻⁵ blocks/day", 1.23e-5),
         ("6.10 × 10²³ hashes", 6.1e23),
         ("5 min 30 s", 330.0),

@@ -77,7 +77,7 @@ pub(super) async fn pictures_say_the_interfaces(
             ends.iter().map(|block| block["height"].as_f64().expect("a height")).collect();
         numbers
             .push(others.iter().filter(|block| block["height"].as_f64() >= Some(numbers[0])).count() as f64);
-        let says = "Heights {} to {}, each block with the shares that it lists as dots. {} blocks of other branches. \
+        let says = "Heights {} to {}, each block with the shares that it lists as dots. {} of other branches. \
                     The table below has the same.";
         wanted.insert(2, ("chain", says, numbers));
     }
