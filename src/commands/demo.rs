@@ -134,6 +134,7 @@ fn config(args: &DemoArgs, params: ChainParams, data_dir: PathBuf) -> Config {
         solo: false,
         p2p: None,
         on_event: None,
+        worker_gone: Duration::from_secs(600),
         move_corrupt_store_aside: false,
     }
 }

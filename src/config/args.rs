@@ -6,6 +6,7 @@ use super::event::EventCommand;
 use super::fee::FeeRate;
 use super::value::{Addresses, ListenAddr, LogFormat, NetworkName, PeerAddr, RpcUrl, Secret, ZmqUrl};
 use clap::Args;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 /// What every command that concerns a chain is told.
@@ -89,6 +90,9 @@ pub struct NodeArgs {
     /// ends; it reads what happened as JSON [default: none]
     #[arg(long, value_name = "COMMAND", env = "COMMONWORK_ON_EVENT")]
     pub on_event: Option<EventCommand>,
+    /// Minutes without an accepted share after which a worker has gone [default: 10]
+    #[arg(long, value_name = "MINUTES", env = "COMMONWORK_WORKER_GONE")]
+    pub worker_gone: Option<NonZeroU16>,
     /// Where other nodes connect, TCP and UDP alike; may be given again [default: port 3338 of all addresses]
     #[arg(long, value_name = "ADDR:PORT", env = "COMMONWORK_LISTEN", value_delimiter = ',')]
     pub listen: Vec<ListenAddr>,

@@ -21,6 +21,7 @@
 //! | `fee-address` | Bitcoin address that it is mined for |
 //! | `api` | loopback address of the node's own interface |
 //! | `on-event` | command that is run when something happens |
+//! | `worker-gone` | minutes without an accepted share after which a worker has gone |
 //! | `listen` | address for other nodes to connect to, or a list of them |
 //! | `no-listen` | `true` or `false` |
 //! | `external` | address at which others reach this node, or a list of them |
@@ -41,6 +42,7 @@ use super::value::{
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 /// The settings as the file gives them; a key that is missing leaves the choice to the default.
@@ -91,6 +93,8 @@ pub struct FileConfig {
     pub api: Option<ListenAddr>,
     /// What is run when something happens.
     pub on_event: Option<EventCommand>,
+    /// Minutes after which a worker has gone.
+    pub worker_gone: Option<NonZeroU16>,
     /// Where other nodes connect.
     pub listen: OneOrMore<ListenAddr>,
     /// Whether no other nodes are admitted.

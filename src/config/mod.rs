@@ -40,7 +40,9 @@ use sharechain::owner::Owner;
 use sharechain::params::{ChainParams, Network};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Which chain, and where its data lies: all that a command about a chain needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +128,8 @@ pub struct Config {
     pub api: SocketAddr,
     /// What is run when something happens.
     pub on_event: Option<EventCommand>,
+    /// How long a worker hands in nothing until it has gone.
+    pub worker_gone: Duration,
     /// Whether to mine solo: without a share chain, for the finder of each Bitcoin block alone.
     pub solo: bool,
     /// The network between nodes; none for a node that mines alone.
@@ -158,6 +162,7 @@ impl Config {
             payout_class: file.payout_class.clone(),
             api: api(node, file)?,
             on_event: node.on_event.clone().or_else(|| file.on_event.clone()),
+            worker_gone: worker_gone(node, file),
             solo,
             p2p: if solo { None } else { peers::resolve(node, file, network)? },
             move_corrupt_store_aside: node.move_corrupt_store_aside
@@ -170,6 +175,13 @@ impl Config {
     pub fn address_text(&self) -> Option<String> {
         self.address.map(|owner| address_of(&owner, self.place.network()))
     }
+}
+
+/// Ten minutes, where nothing was said: difficulty is such that shares come every few seconds.
+fn worker_gone(node: &NodeArgs, file: &FileConfig) -> Duration {
+    const USUAL_MINUTES: u16 = 10;
+    let minutes = node.worker_gone.or(file.worker_gone).map_or(USUAL_MINUTES, NonZeroU16::get);
+    Duration::from_secs(u64::from(minutes) * 60)
 }
 
 /// The file that the arguments name, or one that says nothing.

@@ -53,6 +53,18 @@ fn with_nothing_said_it_is_this_machines_bitcoind_on_main() {
 }
 
 #[test]
+fn who_is_silent_for_ten_minutes_has_gone_where_nothing_else_was_said() {
+    let minutes = |line: &str, file: &str| {
+        let file = format!("network = 'regtest'\nbitcoind = 'http://127.0.0.1:3'\n{file}");
+        config(line, &file).map(|config| config.worker_gone.as_secs() / 60)
+    };
+    assert_eq!(minutes("", "").expect("right"), 10);
+    assert_eq!(minutes("", "worker-gone = 60").expect("right"), 60);
+    assert_eq!(minutes("--worker-gone 5", "worker-gone = 60").expect("right"), 5);
+    assert!(Line::try_parse_from(["x", "--worker-gone", "0"]).is_err(), "at once is never");
+}
+
+#[test]
 fn arguments_win_over_the_file() {
     let file = "network = 'testnet4'\ndata-dir = '/file'\nstratum = '0.0.0.0:1'\napi = '127.0.0.1:2'\n\
                 bitcoind = 'http://127.0.0.1:3'\nlog-format = 'json'\nzmq = 'tcp://h:4'";

@@ -1,21 +1,23 @@
 //! Who of the miners has gone, and who has come back: one rule, and no clock of its own.
 //!
-//! A worker is a name. It is at work from its first accepted share on; it is gone when there was none for [`GONE_AFTER`],
-//! connected or not: a device that is connected and finds nothing is as bad as one that is switched off.
+//! A worker is a name. It is at work from its first accepted share on; it is gone when there was none for as long as
+//! the settings say, connected or not: a device that is connected and finds nothing is as bad as one that is switched off.
 
 use crate::api::form::EventForm;
 use crate::stratum::session::Now;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long a worker may be silent. Difficulty is such that shares come every few seconds.
-const GONE_AFTER: Duration = Duration::from_secs(600);
 /// Most workers that are watched; beyond it the one that has been silent for the longest is forgotten.
 const MAX_WATCHED: usize = 1_024;
 
 /// The workers that are watched.
-#[derive(Debug, Default)]
-pub(super) struct Crew(BTreeMap<String, Worker>);
+#[derive(Debug)]
+pub(super) struct Crew {
+    workers: BTreeMap<String, Worker>,
+    /// How long a worker may be silent.
+    gone_after: Duration,
+}
 
 #[derive(Debug)]
 struct Worker {
@@ -24,9 +26,14 @@ struct Worker {
 }
 
 impl Crew {
+    /// Nobody yet; who is silent for so long is gone.
+    pub(super) const fn new(gone_after: Duration) -> Self {
+        Self { workers: BTreeMap::new(), gone_after }
+    }
+
     /// Takes it that these were at work just now: those of an earlier run of the node.
     pub(super) fn expect(&mut self, names: impl IntoIterator<Item = String>, now: Instant) {
-        self.0.extend(names.into_iter().map(|name| (name, Worker { last_share: now, is_gone: false })));
+        self.workers.extend(names.into_iter().map(|name| (name, Worker { last_share: now, is_gone: false })));
         self.forget();
     }
 
@@ -35,14 +42,14 @@ impl Crew {
         let mut events = Vec::new();
         for name in worked {
             let fresh = Worker { last_share: now.instant, is_gone: false };
-            if let Some(Worker { last_share, is_gone: true }) = self.0.insert(name.to_owned(), fresh) {
+            if let Some(Worker { last_share, is_gone: true }) = self.workers.insert(name.to_owned(), fresh) {
                 let silent_seconds = now.instant.saturating_duration_since(last_share).as_secs();
                 events.push(EventForm::WorkerBack { time: now.unix, name: name.to_owned(), silent_seconds });
             }
         }
-        for (name, worker) in &mut self.0 {
+        for (name, worker) in &mut self.workers {
             let silent = now.instant.saturating_duration_since(worker.last_share);
-            if !worker.is_gone && silent >= GONE_AFTER {
+            if !worker.is_gone && silent >= self.gone_after {
                 worker.is_gone = true;
                 let (name, silent_seconds) = (name.clone(), silent.as_secs());
                 events.push(EventForm::WorkerGone { time: now.unix, name, silent_seconds });
@@ -53,10 +60,10 @@ impl Crew {
     }
 
     fn forget(&mut self) {
-        while self.0.len() > MAX_WATCHED {
-            let silent = self.0.iter().min_by_key(|(_, worker)| worker.last_share);
+        while self.workers.len() > MAX_WATCHED {
+            let silent = self.workers.iter().min_by_key(|(_, worker)| worker.last_share);
             let Some(name) = silent.map(|(name, _)| name.clone()) else { return };
-            self.0.remove(&name);
+            self.workers.remove(&name);
         }
     }
 }
@@ -65,9 +72,11 @@ impl Crew {
 mod tests {
     use super::*;
 
+    const TEN_MINUTES: Duration = Duration::from_secs(600);
+
     #[test]
     fn who_has_worked_and_is_silent_is_gone_once_and_is_back_with_the_next_share() {
-        let (mut crew, start) = (Crew::default(), Instant::now());
+        let (mut crew, start) = (Crew::new(TEN_MINUTES), Instant::now());
         let mut step = |seconds: u32, worked: &[&str]| -> Vec<String> {
             let now = Now { instant: start + Duration::from_secs(seconds.into()), unix: seconds };
             let events = crew.step(worked.iter().copied(), now);
@@ -96,7 +105,7 @@ mod tests {
 
     #[test]
     fn who_was_here_before_a_restart_is_missed_and_their_number_is_bounded() {
-        let (mut crew, start) = (Crew::default(), Instant::now());
+        let (mut crew, start) = (Crew::new(TEN_MINUTES), Instant::now());
         let after = |seconds: u64| Now { instant: start + Duration::from_secs(seconds), unix: 7 };
         crew.expect(["early".to_owned()], start);
         assert_eq!(crew.step(["late"], after(599)), []);
@@ -104,6 +113,6 @@ mod tests {
         assert_eq!(crew.step([], after(600)), [gone]);
         let many: Vec<String> = (0..MAX_WATCHED).map(|n| n.to_string()).collect();
         crew.step(many.iter().map(String::as_str), after(700));
-        assert!(crew.0.len() == MAX_WATCHED && many.iter().all(|name| crew.0.contains_key(name)));
+        assert!(crew.workers.len() == MAX_WATCHED && many.iter().all(|name| crew.workers.contains_key(name)));
     }
 }

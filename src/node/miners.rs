@@ -26,6 +26,7 @@ use crate::work::outbox::Outbox;
 use crate::work::source::WorkSource;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -103,6 +104,8 @@ pub(super) struct Servers {
     pub(super) authority: Option<Authority>,
     /// Who they are.
     pub(super) sessions: Sessions,
+    /// How long a worker hands in nothing until it has gone.
+    gone_after: Duration,
     /// What the interface tells of them.
     pub(super) port: MinersPort,
 }
@@ -169,6 +172,7 @@ impl Servers {
         });
         Ok(Self {
             sessions: v1.house.sessions.clone(),
+            gone_after: config.worker_gone,
             v1: (v1, listeners.v1),
             v2: v2.map(|v2| (v2, listeners.v2)),
             legacy: legacy.map(|legacy| (legacy, listeners.legacy)),
@@ -179,7 +183,8 @@ impl Servers {
 
     /// What is to be recorded of miners.
     pub(super) fn to_record(&self) -> recorder::Miners {
-        recorder::Miners { sessions: self.sessions.clone(), serving: self.port.serving.clone() }
+        let (sessions, serving) = (self.sessions.clone(), self.port.serving.clone());
+        recorder::Miners { sessions, serving, gone_after: self.gone_after }
     }
 
     /// Serves miners from now on.

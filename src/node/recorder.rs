@@ -59,6 +59,8 @@ pub(super) struct Miners {
     pub(super) sessions: Sessions,
     /// Whether they are let in.
     pub(super) serving: watch::Receiver<bool>,
+    /// How long a worker hands in nothing until it has gone.
+    pub(super) gone_after: Duration,
 }
 
 /// Records from now on. Without a history it is still told who has gone, and noted whom miners worked for.
@@ -89,7 +91,8 @@ struct Recorder {
 
 impl Recorder {
     fn new(history: Option<HistoryHandle>, events: Events, miners: Miners, pool: Option<Pool>) -> Self {
-        let (crew, expected, counted_until) = (Crew::default(), Vec::new(), Instant::now());
+        let (expected, counted_until) = (Vec::new(), Instant::now());
+        let crew = Crew::new(miners.gone_after);
         Self { history, events, crew, expected, miners, pool, counted_until }
     }
 
@@ -237,7 +240,7 @@ mod tests {
     }
 
     fn miners(sessions: Sessions) -> Miners {
-        Miners { sessions, serving: watch::channel(true).1 }
+        Miners { sessions, serving: watch::channel(true).1, gone_after: Duration::from_secs(600) }
     }
 
     #[tokio::test]

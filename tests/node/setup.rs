@@ -159,6 +159,7 @@ impl TestNode {
             solo: false,
             p2p,
             on_event: None,
+            worker_gone: Duration::from_secs(600),
             move_corrupt_store_aside: false,
         };
         let node = Node::start(&config, upstreams, options).await.expect("the node starts");

@@ -100,7 +100,7 @@ pub enum EventForm {
         /// What had happened.
         says: String,
     },
-    /// A worker of whom shares were accepted has handed in none for ten minutes.
+    /// A worker of whom shares were accepted has handed in none for ten minutes, or as long as `--worker-gone` says.
     WorkerGone {
         /// When that was noticed, in seconds since 1970.
         time: u32,
