@@ -13,6 +13,7 @@ use super::form::{
 };
 use super::source::{ChainSource, ReadError, ask};
 use crate::address::address_of;
+use crate::chain::read::{FoundShare, SharePlace, ShareSearch};
 use crate::chain::{self, Reader};
 use bitcoin::block::Version;
 use bitcoin::{BlockHash, Transaction};
@@ -23,6 +24,7 @@ use sharechain::params::{ChainId, ChainParams, Network};
 use sharechain::payout::{self, Payouts, Selection};
 use sharechain::share::{Share, ShareHeader, ShareId};
 use sharechain::units::{BitcoinHeight, Height, Score};
+use std::ops::ControlFlow;
 
 /// Most blocks in one answer, and as many of other branches.
 pub const MAX_BLOCKS: u32 = 1_000;
@@ -78,11 +80,29 @@ pub async fn blocks(
     .await
 }
 
+/// The share with this id: a block of any branch, a listed share of the active branch, or one that is not listed yet. It is
+/// looked for in short questions, since millions may have to be compared.
+pub async fn find_share(source: &dyn ChainSource, id: ShareId) -> Result<FoundShare, ReadError> {
+    let place = find_place(source, id).await?;
+    ask(source, move |reader| reader.share_at(place, &id)?.ok_or(ReadError::UnknownShare(id))).await
+}
+
+async fn find_place(source: &dyn ChainSource, id: ShareId) -> Result<SharePlace, ReadError> {
+    let mut search = ShareSearch::of(id);
+    loop {
+        match ask(source, move |reader| Ok(search.step(reader.chain))).await? {
+            ControlFlow::Continue(further) => search = further,
+            ControlFlow::Break(place) => return place.ok_or(ReadError::UnknownShare(id)),
+        }
+    }
+}
+
 /// A share or share block, and where it stands.
 pub async fn show(source: &dyn ChainSource, id: ShareId) -> Result<ShownForm, ReadError> {
+    let place = find_place(source, id).await?;
     ask(source, move |reader| {
         let network = reader.chain.params().network;
-        let found = reader.share(&id)?.ok_or(ReadError::UnknownShare(id))?;
+        let found = reader.share_at(place, &id)?.ok_or(ReadError::UnknownShare(id))?;
         let active = |block: &ShareId| reader.chain.is_active(block);
         let place = match found.credited_by {
             Some((height, block)) if block == id => {
@@ -125,9 +145,9 @@ pub async fn payouts_of_share(
     id: ShareId,
     page: OwnersPage,
 ) -> Result<PayoutsForm, ReadError> {
+    let share = find_share(source, id).await?.share;
     ask(source, move |reader| {
         let network = reader.chain.params().network;
-        let share = reader.share(&id)?.ok_or(ReadError::UnknownShare(id))?.share;
         let payouts = reader.payouts(&share).ok_or(ReadError::Pruned(id))?;
         let ranking = reader.chain.ranking_due(&share).unwrap_or_default();
         let coinbase =

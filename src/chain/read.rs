@@ -8,6 +8,7 @@ use sharechain::share::{Share, ShareBlock, ShareId};
 use sharechain::store::{ShareStore, Solution};
 use sharechain::units::Height;
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -62,22 +63,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The share with this id: a block, a listed share of the active branch, or one that is not listed yet.
-    pub fn share(&self, id: &ShareId) -> Result<Option<FoundShare>, ReadError> {
-        let lists = |block: &&sharechain::chain::BlockSummary| block.credited.contains(id);
-        if let Some(block) = self.chain.block(id) {
-            let credited_by = Some((block.height, block.id));
-            return Ok(self.block(id)?.map(|body| FoundShare { share: body.share, credited_by }));
-        }
-        let lowest = self.chain.height().0.saturating_sub(self.chain.params().kept_blocks());
-        let heights = (lowest..=self.chain.height().0).rev();
-        if let Some(block) = heights.filter_map(|height| self.chain.block_at(Height(height))).find(lists) {
-            let credited_by = Some((block.height, block.id));
-            let share = self.credited(&block.id, id)?;
-            return Ok(share.map(|share| FoundShare { share, credited_by }));
-        }
-        let pooled = self.chain.shares().get(id);
-        Ok(pooled.map(|share| FoundShare { share: share.share().clone(), credited_by: None }))
+    /// The share at a place where it was found; none if it is there no longer.
+    pub fn share_at(&self, place: SharePlace, id: &ShareId) -> Result<Option<FoundShare>, ReadError> {
+        let SharePlace::In(block) = place else {
+            let pooled = self.chain.shares().get(id).map(|share| share.share().clone());
+            return Ok(pooled.map(|share| FoundShare { share, credited_by: None }));
+        };
+        let credited_by = self.chain.block(&block).map(|block| (block.height, block.id));
+        Ok(self.credited(&block, id)?.map(|share| FoundShare { share, credited_by }))
     }
 
     /// A share of those that a block credits: itself or a listed one.
@@ -101,5 +94,145 @@ impl<'a> Reader<'a> {
     /// Whom the coinbase of a share pays; none when its base or payout block has been pruned.
     pub fn payouts(&mut self, share: &Share) -> Option<Payouts> {
         self.chain.payouts_of(share)
+    }
+}
+
+/// Ids that one step of a search compares: some tenths of a millisecond.
+const IDS_AT_ONCE: usize = 1 << 16;
+
+/// A search for a share, in steps: a chain keeps millions of ids, and stands still while they are compared.
+#[derive(Clone, Copy, Debug)]
+pub struct ShareSearch {
+    id: ShareId,
+    /// The height to look at next. All from there up to `top` have been looked at.
+    next: u32,
+    /// At this height and below nothing needs to be looked at.
+    floor: u32,
+    top: u32,
+}
+
+/// Where a share is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharePlace {
+    /// It is this block, on any branch, or this block of the active branch lists it.
+    In(ShareId),
+    /// No block lists it yet.
+    Unlisted,
+}
+
+impl ShareSearch {
+    /// Begins one.
+    pub const fn of(id: ShareId) -> Self {
+        Self { id, next: 0, floor: 0, top: 0 }
+    }
+
+    /// Goes on from the newest blocks down; blocks that come meanwhile are looked at last. What a reorganisation moves
+    /// meanwhile may be missed.
+    pub fn step(mut self, chain: &ShareChain) -> ControlFlow<Option<SharePlace>, Self> {
+        if chain.block(&self.id).is_some() {
+            return ControlFlow::Break(Some(SharePlace::In(self.id)));
+        }
+        let mut ids: usize = 0;
+        loop {
+            while self.next > self.floor {
+                if ids >= IDS_AT_ONCE {
+                    return ControlFlow::Continue(self);
+                }
+                let block = chain.block_at(Height(self.next));
+                ids += 1 + block.map_or(0, |block| block.credited.len());
+                if let Some(block) = block.filter(|block| block.credited.contains(&self.id)) {
+                    return ControlFlow::Break(Some(SharePlace::In(block.id)));
+                }
+                self.next -= 1;
+            }
+            let height = chain.height().0;
+            if height <= self.top {
+                let pooled = chain.shares().get(&self.id).map(|_| SharePlace::Unlisted);
+                return ControlFlow::Break(pooled);
+            }
+            let lowest = height.saturating_sub(chain.params().kept_blocks());
+            (self.next, self.floor, self.top) = (height, self.top.max(lowest), height);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_jobs::owner;
+    use bitcoin::CompactTarget;
+    use sharechain::bitcoin_headers::HeaderTree;
+    use sharechain::chain::{BlockSummary, Freshness};
+    use sharechain::params::{ChainParams, Network, embedded_genesis};
+    use sharechain::target::Work;
+    use sharechain::units::{BitcoinHeight, UnixTime};
+    use sharechain::window::BlockCredits;
+
+    const BITS: u32 = 0x1d00_ffff;
+    /// Of each block; two of them are more than a step compares.
+    const CREDITED: u32 = 40_000;
+
+    fn id(height: u32, index: u32) -> ShareId {
+        let mut id = [1; 32];
+        id[..4].copy_from_slice(&height.to_be_bytes());
+        id[4..8].copy_from_slice(&index.to_be_bytes());
+        ShareId(id)
+    }
+
+    fn chain(top: u32) -> ShareChain {
+        let genesis = embedded_genesis(BITS);
+        let first_bitcoin_block = (BitcoinHeight(0), genesis.block_hash());
+        let network = Network::Embedded { bits: BITS };
+        let params = ChainParams { network, first_bitcoin_block, ..ChainParams::main() };
+        let block = |height: u32| BlockSummary {
+            id: id(height, 0),
+            parent: if height == 1 { params.chain_id().as_block() } else { id(height - 1, 0) },
+            height: Height(height),
+            time: UnixTime(1_800_000_000 + height),
+            bits: CompactTarget::from_consensus(BITS),
+            work: Work::ZERO,
+            bitcoin_height: BitcoinHeight(1),
+            prev_block: first_bitcoin_block.1,
+            listed_on: Box::default(),
+            freshness: Freshness::default(),
+            credits: Arc::new(BlockCredits { lister: owner(1), own: None, listed: Vec::new() }),
+            credited: Arc::new((1..=CREDITED).map(|index| id(height, index)).collect()),
+        };
+        let headers = HeaderTree::new(&params, &[genesis]).expect("the first block");
+        ShareChain::load(params.clone(), headers, (1..=top).map(block), Some(id(top, 0)))
+    }
+
+    /// Where it is, and in how many steps it was found.
+    fn look(chain: &ShareChain, mut search: ShareSearch) -> (Option<SharePlace>, u32) {
+        let mut steps = 1;
+        loop {
+            match search.step(chain) {
+                ControlFlow::Continue(further) => (search, steps) = (further, steps + 1),
+                ControlFlow::Break(place) => return (place, steps),
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_is_looked_for_step_by_step_from_the_newest_block_down() {
+        let chain = chain(6);
+        let place = |height| Some(SharePlace::In(id(height, 0)));
+        let found = |height, index| look(&chain, ShareSearch::of(id(height, index)));
+        assert_eq!(found(2, 0), (place(2), 1), "blocks are known by their ids");
+        assert_eq!(found(6, 1), (place(6), 1));
+        assert_eq!(found(5, CREDITED), (place(5), 1));
+        assert_eq!(found(4, 1), (place(4), 2));
+        assert_eq!(found(1, CREDITED), (place(1), 3));
+        assert_eq!(found(7, 1), (None, 3));
+    }
+
+    #[test]
+    fn blocks_that_come_while_a_share_is_looked_for_are_looked_at_too() {
+        let search = match ShareSearch::of(id(5, 7)).step(&chain(4)) {
+            ControlFlow::Continue(search) => search,
+            ControlFlow::Break(place) => panic!("{place:?} in one step"),
+        };
+        let (place, steps) = look(&chain(5), search);
+        assert_eq!((place, steps), (Some(SharePlace::In(id(5, 0))), 2));
     }
 }

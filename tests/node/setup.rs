@@ -3,6 +3,8 @@
 use crate::support::bitcoind::{BitcoinD, Chain};
 use crate::support::chain_file::chain_toml;
 use commonwork::address::address_of;
+use commonwork::api::ReadError;
+use commonwork::api::read::find_share;
 use commonwork::bitcoin::client::{Timings, Upstream};
 use commonwork::bitcoin::endpoint::{Credentials, Endpoint};
 use commonwork::bitcoin::rpc::{BitcoindRpc, Patience};
@@ -215,9 +217,9 @@ impl TestNode {
         let found = async {
             loop {
                 state.borrow_and_update();
-                let found = self.node.chain.read(move |reader| reader.share(&id)).await;
-                if let Some(found) = found.expect("the node runs").expect("the store is whole") {
-                    return found;
+                match find_share(&self.node.chain, id).await {
+                    Ok(found) => return found,
+                    Err(error) => assert_eq!(error, ReadError::UnknownShare(id)),
                 }
                 state.changed().await.expect("the node runs");
             }
