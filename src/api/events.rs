@@ -3,6 +3,7 @@
 use super::form::EventForm;
 use super::health::Alarm;
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
@@ -26,6 +27,8 @@ pub struct Events(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    /// Tells the runs of nodes apart; drawn.
+    run: u64,
     sender: broadcast::Sender<Arc<Told>>,
     /// Of the newest event. Held while one is told, so that events come in the order of their numbers.
     number: Mutex<u64>,
@@ -35,7 +38,8 @@ struct Shared {
 impl Default for Events {
     fn default() -> Self {
         let sender = broadcast::Sender::new(MAX_BEHIND);
-        Self(Arc::new(Shared { sender, number: Mutex::new(0), alarms: Mutex::default() }))
+        let run = RandomState::new().build_hasher().finish();
+        Self(Arc::new(Shared { run, sender, number: Mutex::new(0), alarms: Mutex::default() }))
     }
 }
 
@@ -88,6 +92,18 @@ impl Events {
         (*number, self.0.sender.subscribe())
     }
 
+    /// What names the event of this number among those of all runs.
+    pub fn id(&self, number: u64) -> String {
+        format!("{:016x}-{number}", self.0.run)
+    }
+
+    /// The number that such a name tells; none where it is not of this run.
+    pub fn number_of(&self, id: &str) -> Option<u64> {
+        let (run, number) = id.split_once('-')?;
+        let is_of_this = u64::from_str_radix(run, 16) == Ok(self.0.run);
+        number.parse().ok().filter(|_| is_of_this)
+    }
+
     fn number(&self) -> MutexGuard<'_, u64> {
         self.0.number.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,6 +130,16 @@ mod tests {
         }
         assert!(matches!(slow.try_recv(), Err(TryRecvError::Lagged(7))));
         assert_eq!(slow.try_recv().expect("the next").number, 9);
+    }
+
+    #[test]
+    fn names_of_events_tell_runs_apart() {
+        let (this, other) = (Events::default(), Events::default());
+        assert_eq!(this.number_of(&this.id(7)), Some(7));
+        assert_eq!(this.number_of(&other.id(7)), None);
+        for id in ["", "7", "-7", "x-7", "7-", "0-0-0"] {
+            assert_eq!(this.number_of(id), None, "{id}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Events as they happen, in the form that browsers know (server-sent events).
 
-use super::events::Told;
+use super::events::{Events, Told};
 use super::form::EventForm;
 use super::reply::fault;
 use super::routes::Shared;
@@ -31,10 +31,15 @@ pub(super) async fn events(shared: Shared, headers: HeaderMap) -> Response {
         return fault(StatusCode::SERVICE_UNAVAILABLE, "too many listen to events already");
     };
     let (newest, events) = node.events.listen();
-    let last = headers.get(LAST_EVENT).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    // A higher number is of an earlier run of the node: how much was missed of that nobody knows.
-    let missed = last.map_or(0, |last| newest.saturating_sub(last));
+    let last = headers.get(LAST_EVENT).map(|id| node.events.number_of(id.to_str().unwrap_or_default()));
+    let missed = match last {
+        None => None,
+        Some(Some(last)) => newest.checked_sub(last).filter(|missed| *missed > 0),
+        // Of an earlier run. What was missed of that nobody knows; of this one it was all.
+        Some(None) => Some(newest),
+    };
     let listener = Listener {
+        all: node.events.clone(),
         events,
         number: newest,
         missed,
@@ -46,11 +51,12 @@ pub(super) async fn events(shared: Shared, headers: HeaderMap) -> Response {
 }
 
 struct Listener {
+    all: Events,
     events: broadcast::Receiver<Arc<Told>>,
     /// Of the newest event that it was told, or missed.
     number: u64,
-    /// How many it is to be told that it missed.
-    missed: u64,
+    /// How many it is to be told that it missed, if any; of this run.
+    missed: Option<u64>,
     end: Instant,
     stop: CancellationToken,
     _permit: OwnedSemaphorePermit,
@@ -60,15 +66,14 @@ impl Listener {
     fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
         futures::stream::unfold(self, |mut listener| async move {
             let told = listener.next().await?;
-            Some((Ok(event_of(&told)), listener))
+            Some((Ok(event_of(&told, &listener.all)), listener))
         })
     }
 
     /// The next event; none at the end.
     async fn next(&mut self) -> Option<Told> {
         loop {
-            if self.missed > 0 {
-                let events = std::mem::take(&mut self.missed);
+            if let Some(events) = self.missed.take() {
                 return Some(Told { number: self.number, event: EventForm::Missed { events } });
             }
             let next = self.stop.run_until_cancelled(timeout_at(self.end, self.events.recv())).await;
@@ -81,7 +86,7 @@ impl Listener {
                 }
                 Err(RecvError::Lagged(missed)) => {
                     self.number += missed;
-                    self.missed = missed;
+                    self.missed = Some(missed);
                 }
                 Err(RecvError::Closed) => return None,
             }
@@ -89,7 +94,7 @@ impl Listener {
     }
 }
 
-fn event_of(told: &Told) -> Event {
+fn event_of(told: &Told, all: &Events) -> Event {
     let data = serde_json::to_string(&told.event).expect("an event holds nothing that JSON cannot say");
-    Event::default().id(told.number.to_string()).event(told.event.name()).data(data)
+    Event::default().id(all.id(told.number)).event(told.event.name()).data(data)
 }

@@ -47,15 +47,15 @@ async fn health_is_told_in_words() {
     assert_eq!((told.silent_seconds, told.clock_ahead_seconds), (None, None));
 }
 
-/// A listener to events.
-struct Stream(BufReader<TcpStream>);
+/// A listener to events, and the run that they are of.
+struct Stream(BufReader<TcpStream>, String);
 
 impl Stream {
     async fn open(address: SocketAddr, headers: &str) -> Self {
         let mut stream = TcpStream::connect(address).await.expect("connected");
         let request = format!("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
-        let mut stream = Self(BufReader::new(stream));
+        let mut stream = Self(BufReader::new(stream), String::new());
         assert!(stream.line().await.starts_with("HTTP/1.1 200"));
         while !stream.line().await.is_empty() {}
         stream
@@ -73,7 +73,9 @@ impl Stream {
         loop {
             let line = self.line().await;
             if let Some(id) = line.strip_prefix("id: ") {
-                number = id.parse().expect("a number");
+                let (run, event) = id.split_once('-').expect("a run and a number");
+                number = event.parse().expect("a number");
+                run.clone_into(&mut self.1);
             } else if let Some(event) = line.strip_prefix("event: ") {
                 name = event.to_owned();
             } else if let Some(data) = line.strip_prefix("data: ") {
@@ -115,10 +117,35 @@ async fn events_are_told_and_a_slow_listener_learns_how_many_it_missed() {
     }
     assert!(missed > 0);
     // Whoever comes back says what it saw last.
-    let mut again = Stream::open(client.address(), "Last-Event-ID: 4990\r\n").await;
+    let last = |run: &str, number: u64| format!("Last-Event-ID: {run}-{number}\r\n");
+    let mut again = Stream::open(client.address(), &last(&stream.1, 4_990)).await;
     assert_eq!(again.next().await.1, EventForm::Missed { events: 10 });
     events.tell(reorganised(9));
     assert_eq!(again.next().await, (MANY + 1, reorganised(9)));
+    // Who saw all of them is told of none.
+    let mut level = Stream::open(client.address(), &last(&stream.1, MANY + 1)).await;
+    events.tell(reorganised(8));
+    assert_eq!(level.next().await, (MANY + 2, reorganised(8)));
+}
+
+#[tokio::test]
+async fn who_comes_back_after_the_nodes_start_learns_that_it_missed_something() {
+    let (before, after) = (served().await, served().await);
+    let mut stream = Stream::open(before.client.address(), "").await;
+    before.events.tell(reorganised(1));
+    assert_eq!(stream.next().await.0, 1);
+    let last = format!("Last-Event-ID: {}-1\r\n", stream.1);
+    let mut again = Stream::open(after.client.address(), &last).await;
+    assert_eq!(again.next().await, (0, EventForm::Missed { events: 0 }));
+    (2..=4).for_each(|depth| after.events.tell(reorganised(depth)));
+    assert_eq!(again.next().await, (1, reorganised(2)));
+    let mut late = Stream::open(after.client.address(), &last).await;
+    assert_eq!(late.next().await, (3, EventForm::Missed { events: 3 }));
+    // Its id is of this run, so that it is not told the same again.
+    let last = format!("Last-Event-ID: {}-3\r\n", late.1);
+    let mut later = Stream::open(after.client.address(), &last).await;
+    after.events.tell(reorganised(5));
+    assert_eq!(later.next().await, (4, reorganised(5)));
 }
 
 #[tokio::test]

@@ -118,9 +118,9 @@ pub enum EventForm {
         /// Seconds between its shares.
         silent_seconds: u64,
     },
-    /// This reader was too slow, or was away: so many were not told to it.
+    /// This reader was too slow, or was away, or the node was started again: so many were not told to it.
     Missed {
-        /// How many.
+        /// How many. Of those before the node's last start nobody knows, and they are not counted: it may be 0.
         events: u64,
     },
 }
