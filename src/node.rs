@@ -30,6 +30,7 @@
 //! miners' servers, `found`, `doors`, `recorder`, `troubles`, `on-event` and `api`.
 
 mod crew;
+mod folder;
 mod hook;
 mod interface;
 mod ledger;
@@ -68,6 +69,7 @@ use crate::work::series::SeriesRegister;
 use crate::work::share_rate::ShareCount;
 use anyhow::{Context, anyhow};
 use bitcoin::block::Header;
+use folder::FolderLock;
 use interface::{Gauges, Teller};
 use miners::{Doors, Listeners, Servers, Service};
 use sharechain::store::Solution;
@@ -114,6 +116,8 @@ pub struct Node {
     asked: Asked,
     /// Takes the address back when the node ends.
     _announced: api::Announced,
+    /// Let go of at the very end.
+    _folder: FolderLock,
 }
 
 /// How quick a node is. The default is what `run` uses; the demo and tests shorten it.
@@ -151,6 +155,7 @@ impl Node {
         let listeners = Listeners::bind(config)?;
         let api = bind_api(config.api).await?;
         let mut store = open_store(config)?;
+        let folder = FolderLock::take(&config.place.data_dir)?;
 
         let tasks = Tasks::default();
         // Ends after everything that may still find a block.
@@ -284,6 +289,7 @@ impl Node {
             tasks,
             asked,
             _announced: announced,
+            _folder: folder,
         })
     }
 

@@ -1,5 +1,6 @@
 //! A node that mines solo: bitcoind, jobs, miners. No share chain, no store of one, no other nodes.
 
+use super::folder::FolderLock;
 use super::interface::{self, Gauges, Teller};
 use super::miners::{self, Doors, Listeners, Servers, Service};
 use super::tasks::Tasks;
@@ -38,6 +39,7 @@ pub(super) async fn run(
     let listeners = Listeners::bind(config)?;
     let api = bind_api(config.api).await?;
     make_data_dir(config)?;
+    let _folder = FolderLock::take(&config.place.data_dir)?;
     warn!(
         "SOLO mining: nothing is shared; a Bitcoin block pays its finder all, and nothing else pays anything"
     );

@@ -7,6 +7,7 @@ use crate::api::raw::ask as ask_raw;
 use crate::cli::Program;
 use crate::support::bitcoind::{BitcoinD, Chain, Options, wait_for};
 use crate::support::jobs::owner;
+use crate::support::ports::FREE_PORTS;
 use commonwork::address::address_of;
 use commonwork::api::{Client, Token};
 use serde_json::{Value, json};
@@ -71,6 +72,23 @@ pub(crate) async fn find_block(hand: &mut Hand, job: &HandJob) -> Found {
     let found = hand.mine(job, Want::REGTEST_BLOCK);
     assert_eq!(hand.submit(&found).await.expect("served"), None);
     found
+}
+
+#[test]
+fn a_second_node_on_its_folder_is_refused() {
+    let solo = Solo::start(&[]);
+    for second in [&["--solo"][..], &["--offline"]] {
+        let bitcoind = ["--bitcoind", "http://127.0.0.1:1", "--rpc-user", "u", "--rpc-password", "p"];
+        let arguments = [&["run"], &FREE_PORTS[..], &PLACE, &bitcoind, second].concat();
+        let refused = solo.program.run(&arguments);
+        assert!(
+            refused.code == 1 && refused.errors.contains("is in use: another node"),
+            "{}",
+            refused.errors
+        );
+    }
+    // The first one goes on, and its address and token are its own still.
+    solo.status();
 }
 
 #[tokio::test(flavor = "multi_thread")]

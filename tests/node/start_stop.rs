@@ -164,7 +164,7 @@ async fn a_store_of_another_chain_is_refused_and_left_as_it_is() {
     let names = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").file_name());
     let mut names: Vec<_> = names.collect();
     names.sort();
-    let expected = ["api-token", "found", "history", "sharechain", "stratum-v2-authority"];
+    let expected = ["api-token", "found", "history", "lock", "sharechain", "stratum-v2-authority"];
     assert_eq!(names, expected, "nothing was moved, and no address is left behind");
 }
 
