@@ -81,7 +81,7 @@ fn a_partition_heals_within_ten_blocks_and_no_share_stays_unpaid() {
     assert!(agreed <= healed + 10, "healed at {healed}, agreed at {agreed}");
 
     // Everything that either side had before it healed is in the one chain soon.
-    site.reach(&hosts[0], agreed + 10);
+    site.reach(&hosts[0], agreed + 20);
     let chain = site.chain(&hosts[0]);
     let paid = credited(&chain);
     let on_chain = |id: &str| chain.values().any(|block| block.own.id == id) || id == site.chain_id();

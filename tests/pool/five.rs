@@ -1,14 +1,14 @@
 //! Five nodes: one chain, the same payouts at every height, and what a split leaves behind.
 
 use super::{agree, at, easy, height, reach, tip};
-use crate::node::setup::{TestNode, upstream};
+use crate::node::setup::{PATIENCE, TestNode, upstream};
 use crate::support::bitcoind::{BitcoinD, Chain, Options};
 use crate::support::rig::owner;
 use commonwork::miner::Miner;
 use sharechain::share::ShareId;
 use sharechain::units::Height;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn daemon() -> BitcoinD {
     BitcoinD::start(Chain::Testnet4, Options { zmq: true, ..Options::default() })
@@ -116,15 +116,20 @@ async fn two_groups_become_one_within_ten_blocks_and_no_share_stays_unpaid() {
 
     // The shares of the side that lost are known to that side, which lists them with its next block. Nothing ends their time:
     // their base is the chain id, as long as chains are this short, and no Bitcoin block comes.
-    let mut unpaid: BTreeSet<ShareId> = before.into_iter().flatten().collect();
-    let in_all = unpaid.len();
-    while !unpaid.is_empty() && height(&bridge) <= agreed + 30 {
+    let wanted: BTreeSet<ShareId> = before.into_iter().flatten().collect();
+    let end = Instant::now() + PATIENCE;
+    while !wanted.is_subset(&credited(&bridge).await) && height(&bridge) <= agreed + 30 {
+        assert!(
+            Instant::now() < end,
+            "the chain stands at {} since they agreed at {agreed}",
+            height(&bridge)
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let paid = credited(&bridge).await;
-        unpaid.retain(|id| !paid.contains(id));
     }
-    assert!(unpaid.is_empty(), "{} of {in_all} stay unpaid: {unpaid:?}", unpaid.len());
     settle(&all, miners).await;
+    let paid = credited(&bridge).await;
+    let unpaid: Vec<&ShareId> = wanted.difference(&paid).collect();
+    assert!(unpaid.is_empty(), "{} of {} stay unpaid: {unpaid:?}", unpaid.len(), wanted.len());
     for node in left.into_iter().chain(right).chain([bridge]) {
         node.stop().await;
     }
