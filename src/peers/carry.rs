@@ -2,15 +2,13 @@
 //! writer's handle (see [`super::driver`]); and what others do to the chain, as the logic wants to hear of it.
 
 use super::io::{Branch, ChainAnswer, ChainRequest, Look, News, Stands};
-use super::relay::MAX_SAID_AGAIN;
 use crate::chain::{ChainEvent, Extended, Keeper, OWN_MINERS};
 use sharechain::chain::ShareChain;
 use sharechain::codec::Decode;
 use sharechain::error::Refusal;
-use sharechain::share::{Share, ShareBlock, ShareId};
+use sharechain::share::{ShareBlock, ShareId};
 use sharechain::store::{Bodies, ShareStore};
 use sharechain::units::UnixTime;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Carries a request out, with what happened by it.
@@ -66,19 +64,20 @@ pub fn look_up(chain: &mut ShareChain, look: Look) -> ChainAnswer {
         Look::Unknown(ids) => {
             ChainAnswer::Unknown(ids.into_iter().filter(|id| chain.shares().get(id).is_none()).collect())
         }
-        Look::Unlisted { ids, now } => ChainAnswer::Unlisted(unlisted(chain, ids, now)),
+        Look::PassedOver { now } => passed_over(chain, now),
         Look::Weigh(id) => ChainAnswer::Weighs(chain.recent_work(&id)),
     }
 }
 
-/// Those that the next block may list, and that two blocks above their own height do not.
-fn unlisted(chain: &mut ShareChain, ids: Vec<ShareId>, now: UnixTime) -> Vec<Arc<Share>> {
-    let ids: BTreeSet<ShareId> = ids.into_iter().collect();
+/// Most shares that are looked after because blocks pass over them: of some hours at the usual rate.
+const MAX_PASSED_OVER: usize = 4_096;
+
+fn passed_over(chain: &mut ShareChain, now: UnixTime) -> ChainAnswer {
     let listable = chain.listable(now);
-    let shares = listable.iter().filter(|id| ids.contains(id)).filter_map(|id| chain.shares().get(id));
-    let before = chain.height().saturating_sub(1);
-    let passed_over = shares.filter(|share| share.share().commitment.height < before);
-    passed_over.take(MAX_SAID_AGAIN).map(|share| Arc::clone(share.share())).collect()
+    let height = chain.height();
+    let shares = listable.iter().filter_map(|id| chain.shares().get(id)).map(|share| share.share());
+    let passed_over = shares.filter(|share| share.commitment.height.saturating_add(2) <= height);
+    ChainAnswer::PassedOver { height, shares: passed_over.take(MAX_PASSED_OVER).cloned().collect() }
 }
 
 fn branch(chain: &ShareChain, id: &ShareId) -> Branch {

@@ -225,7 +225,7 @@ impl Driver {
             let Ok(events) = chain.read(|reader| perhaps_untold(reader.chain, now())).await else { return };
             let bodies = chain.bodies();
             for news in events.iter().filter_map(|event| news(event, &bodies)) {
-                if results.send(Input::News(news)).await.is_err() {
+                if results.send(Input::Untold(news)).await.is_err() {
                     return;
                 }
             }

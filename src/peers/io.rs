@@ -14,7 +14,7 @@ use sharechain::codec::Decode;
 use sharechain::error::Refusal;
 use sharechain::share::{Share, ShareBlock, ShareId, includes_hash};
 use sharechain::target::Work;
-use sharechain::units::UnixTime;
+use sharechain::units::{Height, UnixTime};
 use sharechain::verify::{BindError, Bound};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +64,8 @@ pub enum Input {
     },
     /// In the chain, by whomever.
     News(News),
+    /// In the chain, and perhaps peers were not told: events were missed.
+    Untold(News),
     /// A fault of a peer that was noticed elsewhere: about found Bitcoin blocks.
     Fault {
         /// The peer.
@@ -272,10 +274,8 @@ pub enum Look {
     },
     /// Which of these shares are not in the pool.
     Unknown(Vec<ShareId>),
-    /// Which of these shares may be listed by the next block, and are not by two blocks above their own height.
-    Unlisted {
-        /// The shares' ids.
-        ids: Vec<ShareId>,
+    /// The shares that the next block could list, and that two blocks above their own height do not.
+    PassedOver {
         /// The machine's clock.
         now: UnixTime,
     },
@@ -314,8 +314,13 @@ pub enum ChainAnswer {
     Done,
     /// To [`Look::Unknown`].
     Unknown(Vec<ShareId>),
-    /// To [`Look::Unlisted`]: some of them, those that have least time left first.
-    Unlisted(Vec<Arc<Share>>),
+    /// To [`Look::PassedOver`].
+    PassedOver {
+        /// The chain's height.
+        height: Height,
+        /// Those that have least time left first, and not more than a few thousand.
+        shares: Vec<Arc<Share>>,
+    },
     /// To [`Look::Weigh`].
     Weighs(Work),
 }

@@ -88,6 +88,7 @@ impl Peers {
             Input::Served { token, answer } => self.answer(token, answer),
             Input::News(News::State(state)) => self.sync.chain_moved(state),
             Input::News(news) => self.relay.news(&mut self.desk, &news),
+            Input::Untold(news) => self.relay.untold(&mut self.desk, &news),
             Input::Fault { peer, fault } => self.desk.fault(peer, fault),
             Input::Tick => {
                 self.relay.tick(&mut self.desk);

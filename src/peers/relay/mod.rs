@@ -13,7 +13,7 @@
 mod fetch;
 mod late;
 mod missed;
-mod own;
+mod passed_over;
 mod ruling;
 
 use super::conduct::Fault;
@@ -24,7 +24,7 @@ use super::sync::Sync;
 use super::wire::{BlockMessage, ShareMessage};
 use late::Late;
 use missed::Missed;
-use own::Own;
+use passed_over::PassedOver;
 use ruling::{Ruling, ruling};
 use sharechain::chain::Submission;
 use sharechain::codec::{Decode, Encode};
@@ -37,7 +37,6 @@ use std::time::Duration;
 
 pub(super) use fetch::MAX_SHARE;
 pub(super) use fetch::{Asked, ask_headers};
-pub(super) use own::MAX_SAID_AGAIN;
 
 /// Most messages of all peers without a verdict.
 pub(super) const MAX_OPEN: usize = 1_024;
@@ -45,6 +44,8 @@ pub(super) const MAX_OPEN: usize = 1_024;
 pub(super) const MAX_OPEN_PER_PEER: usize = 128;
 /// Most submissions that wait at the chain; the others wait here, where the hardest go first.
 pub(super) const MAX_AT_CHAIN: usize = 32;
+/// Most own finds that are said again at a time.
+pub(super) const MAX_SAID_AGAIN: usize = 64;
 /// How long a message is kept open for what it lacks.
 pub(super) const HOLD: Duration = Duration::from_secs(5);
 
@@ -97,8 +98,8 @@ pub(super) enum Requested {
     Missed { peer: Peer },
     /// To take a share that was missed.
     Fetched { peer: Peer },
-    /// Which own finds no block lists.
-    Unlisted,
+    /// What blocks pass over.
+    PassedOver,
     /// To take Bitcoin headers.
     Headers { peer: Peer, headers: Vec<bitcoin::block::Header> },
 }
@@ -121,7 +122,7 @@ pub(super) struct Relay {
     held: BTreeMap<ShareId, Held>,
     late: Late,
     missed: Missed,
-    own: Own,
+    passed_over: PassedOver,
     fetches: fetch::Fetches,
 }
 
@@ -138,7 +139,7 @@ impl Relay {
             held: BTreeMap::new(),
             late: Late::default(),
             missed: Missed::default(),
-            own: Own::new(params),
+            passed_over: PassedOver::new(params),
             fetches: fetch::Fetches::default(),
         }
     }
@@ -250,7 +251,11 @@ impl Relay {
             (Requested::Gossip { arrival, share }, ChainAnswer::Submitted(result)) => {
                 self.at_chain = self.at_chain.saturating_sub(1);
                 self.judging.remove(&share.id());
+                let is_wanted = arrival.includes.is_none()
+                    && matches!(result, Err(Refusal::Known))
+                    && self.passed_over.is_wanted(&share.id(), arrival.round);
                 match ruling(&result, arrival.includes.is_some()) {
+                    Ruling::Ignore if is_wanted => self.close(desk, &arrival, Verdict::Accept),
                     // The chain has released it by itself in the meantime.
                     Ruling::Ignore
                         if arrival.waits_since.is_some() && matches!(result, Err(Refusal::Known)) =>
@@ -271,7 +276,9 @@ impl Relay {
                 self.ask_listed(desk, sync, block, ids)
             }
             (Requested::Missed { peer }, ChainAnswer::Unknown(ids)) => self.ask_missed(desk, peer, ids),
-            (Requested::Unlisted, ChainAnswer::Unlisted(shares)) => self.say_again(desk, &shares),
+            (Requested::PassedOver, ChainAnswer::PassedOver { height, shares }) => {
+                self.are_passed_over(desk, height, &shares);
+            }
             (Requested::Fetched { peer }, ChainAnswer::Submitted(result))
                 if ruling(&result, false) == Ruling::Reject =>
             {
@@ -351,8 +358,13 @@ impl Relay {
     /// The chain has taken something: it is handed on if that was not done yet, and what waited for it is judged again.
     pub(super) fn news(&mut self, desk: &mut Desk, news: &News) {
         if let News::Share { id, own: true, .. } | News::Block { id, own: true, .. } = news {
-            self.own.note(*id, desk.time());
+            self.passed_over.found(*id, desk.time());
         }
+        self.untold(desk, news);
+    }
+
+    /// The same, of what peers may not have been told, whoever found it.
+    pub(super) fn untold(&mut self, desk: &mut Desk, news: &News) {
         match news {
             News::State(_) => {}
             News::Share { id, share, own } => {
@@ -415,7 +427,7 @@ impl Relay {
             }
         }
         self.catch_up(desk);
-        self.look_after_own(desk);
+        self.look_after(desk);
     }
 
     pub(super) fn gone(&mut self, peer: Peer) {

@@ -4,8 +4,7 @@ use super::rig::{Want, Work};
 use super::*;
 use crate::peers::carry::perhaps_untold;
 use crate::peers::io::ChainAnswer;
-use crate::peers::relay::MAX_OPEN_PER_PEER;
-use crate::peers::relay::MAX_SAID_AGAIN;
+use crate::peers::relay::{MAX_OPEN_PER_PEER, MAX_SAID_AGAIN};
 use crate::peers::wire::{BlockMessage, ShareMessage};
 use sharechain::bitcoin_headers::HeaderError;
 use sharechain::codec::Encode;
@@ -325,7 +324,7 @@ fn what_was_found_alone_is_said_again_until_a_block_lists_it() {
     }
     assert_eq!(said(&net, a, id), 1, "to nobody, and then not again while nobody hears it");
     net.connect(a, b);
-    net.run(seconds(2 * spacing));
+    net.run(seconds(3 * spacing));
     for node in [b, c] {
         assert!(net.at(node).keeper.chain().shares().get(&id).is_some(), "said again");
     }
@@ -364,13 +363,50 @@ fn finds_of_the_side_that_loses_a_split_are_said_again() {
         net.find(b, &block);
     }
     net.connect(a, b);
-    net.run(seconds(5 * u64::from(left.chain.params().spacing)));
+    net.run(seconds(6 * u64::from(left.chain.params().spacing)));
     assert_eq!(net.tip(a), right.chain.tip());
     let chain = net.at_mut(b).keeper.chain_mut();
     let listable = chain.listable(right.now);
     for id in [left.bind(&share.share).id(), lost] {
         assert!(listable.contains(&id), "a block is a share, too");
     }
+}
+
+/// ```text
+/// a ── b ┊ c    a's share is known to b, and its round 1 goes no further than b unless b hands it on
+/// ```
+#[test]
+fn what_is_said_again_passes_those_who_know_it() {
+    let mut rig = world(5);
+    let (mut net, [a, b, c]) = row(&rig);
+    let spacing = u64::from(rig.chain.params().spacing);
+    net.disconnect(b, c);
+    net.run(seconds(1));
+    let share = rig.mine(Work::of(1), Want::Share);
+    let id = rig.bind(&share.share).id();
+    net.find(a, &share);
+    net.run(seconds(1));
+    assert!(net.at(b).keeper.chain().shares().get(&id).is_some());
+    for _ in 0..3 {
+        let (block, _) = rig.extend(2);
+        net.find(c, &block);
+    }
+    net.connect(b, c);
+    net.run(seconds(6 * spacing));
+    assert_eq!(net.tip(a), rig.chain.tip());
+    assert!(net.at(c).keeper.chain().shares().get(&id).is_some(), "b has handed it on");
+    assert_eq!(said(&net, a, id), 2);
+    assert_eq!((net.points(b, a), net.points(c, b)), (0, 0));
+
+    // Somebody says all rounds at once: what three blocks have passed over goes round once.
+    rig.take(&share).expect("valid");
+    let before = net.verdicts.len();
+    for round in 2..20 {
+        let message = ShareMessage { round, share: share.share.clone() }.to_bytes();
+        net.gossip(a, b, Topic::Share, &message).expect("new");
+    }
+    net.run(seconds(2));
+    assert!(net.verdicts[before..].iter().all(|(.., verdict)| *verdict == Verdict::Ignore));
 }
 
 /// Others have room for shares of everybody: a node that was long alone does not say all at once.
@@ -391,8 +427,8 @@ fn many_finds_are_said_again_in_parts() {
     net.run(seconds(5 * spacing));
     net.connect(a, b);
     net.published.clear();
-    // The first look, at once, finds a chain that others have yet to bring forward.
-    net.run(seconds(spacing + 1));
+    // The first look, at once, finds a chain that others have yet to bring forward; the second what was passed over.
+    net.run(seconds(2 * spacing + 1));
     assert_eq!(net.published.len(), MAX_SAID_AGAIN);
     net.run(seconds(spacing));
     assert_eq!(net.published.len(), shares.len());
