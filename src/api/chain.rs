@@ -178,8 +178,7 @@ pub(super) async fn payments_csv(
 }
 
 pub(super) async fn signals(shared: Shared, chain: Chain) -> Response {
-    let mut signals = shared.signals.lock().await;
-    answer(signals.read(chain.source()).await)
+    answer(shared.signals.read(chain.source()).await)
 }
 
 pub(super) async fn export(shared: Shared, chain: Chain) -> Response {

@@ -83,7 +83,7 @@ pub(super) struct State {
     pub(super) exports: Arc<Semaphore>,
     ledger: LedgerView,
     pub(super) day: Mutex<Day>,
-    pub(super) signals: Mutex<Signals>,
+    pub(super) signals: Signals,
     pub(super) ports: Ports,
     pub(super) stop: CancellationToken,
 }
@@ -101,7 +101,7 @@ impl Shared {
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
             ledger: ports.ledger.take().unwrap_or_else(|| watch::channel(Shown::Ledger(Arc::default())).1),
             day: Mutex::default(),
-            signals: Mutex::default(),
+            signals: Signals::default(),
             ports,
             stop,
         }))
@@ -334,4 +334,23 @@ fn of_node(routes: Routes) -> Routes {
             connect,
         )
         .post(Operation::new("/v1/stop", "Stops the node", Answer::of::<StoppingForm>()).writing(), stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_search_is_waited_for_but_not_for_long() {
+        let (shown, view) = watch::channel(Shown::Nothing);
+        let ports = Ports { ledger: Some(view), ..Ports::default() };
+        let shared = Shared::new(None, ports, CancellationToken::new());
+        assert_eq!(shared.ledger().await.err(), Some(ReadError::NotYet));
+        let late = async {
+            tokio::time::sleep(FIRST_LOOK / 2).await;
+            shown.send_replace(Shown::Ledger(Arc::default()));
+        };
+        let (ledger, ()) = tokio::join!(shared.ledger(), late);
+        assert!(ledger.expect("it came in time").blocks().is_empty());
+    }
 }

@@ -96,7 +96,8 @@ pub enum ReadError {
     /// What was kept of found blocks cannot be read.
     #[error(
         "what earlier runs kept of found blocks and payments cannot be read: {0}. To begin anew, stop the node and move its \
-         folder `history` elsewhere: what old blocks paid is not known then"
+         folder `history` elsewhere: hash rates, best shares and what old blocks paid are not known then. A fault of the disk \
+         that passes needs nothing: it is read again by itself"
     )]
     Ledger(String),
     /// Found blocks are still being looked for, for the first time since the start.

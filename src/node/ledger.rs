@@ -5,14 +5,16 @@ use crate::api::read::search::FoundBlocks;
 use crate::api::{LedgerView, ReadError};
 use crate::chain::{ChainEvent, ChainHandle};
 use crate::history::keeper::HistoryHandle;
+use crate::history::ledger::MAX_OWNERS;
 use sharechain::owner::Owner;
 use sharechain::store::Solution;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 /// Between two searches, however much happens: a sync takes in thousands of share blocks.
@@ -38,7 +40,8 @@ pub(super) fn start(
     let view = blocks.view();
     let (sender, notes) = mpsc::channel(NOTES);
     let (events, solutions) = (chain.events(), found());
-    let clerk = Clerk { blocks, chain: chain.clone(), events, solutions, notes, is_failing: false };
+    let (chain, stop, owed) = (chain.clone(), tasks.stop.clone(), BTreeMap::new());
+    let clerk = Clerk { blocks, chain, events, solutions, notes, owed, stop, is_failing: false };
     tasks.spawn("ledger", clerk.run());
     (sender, view)
 }
@@ -49,6 +52,9 @@ struct Clerk {
     events: broadcast::Receiver<ChainEvent>,
     solutions: broadcast::Receiver<Arc<Solution>>,
     notes: mpsc::Receiver<Worked>,
+    /// What was noted and could not be taken in yet, at most as many as there are in a ledger.
+    owed: BTreeMap<Owner, u64>,
+    stop: CancellationToken,
     /// So that what is wrong is said once.
     is_failing: bool,
 }
@@ -68,7 +74,7 @@ impl Clerk {
             self.solutions = self.solutions.resubscribe();
             let done = self.work(cause).await;
             self.tell(done);
-            sleep(PAUSE).await;
+            let _ = self.stop.run_until_cancelled(sleep(PAUSE)).await;
         }
     }
 
@@ -87,7 +93,14 @@ impl Clerk {
 
     async fn work(&mut self, cause: Cause) -> Result<(), ReadError> {
         if let Cause::Worked(Worked { owners, time }) = cause {
-            self.blocks.worked(owners, time).await?;
+            self.owed.extend(owners.into_iter().map(|owner| (owner, time)));
+            while self.owed.len() > MAX_OWNERS {
+                self.owed.pop_last();
+            }
+        }
+        while let Some((owner, time)) = self.owed.first_key_value() {
+            self.blocks.worked([*owner], *time).await?;
+            self.owed.pop_first();
         }
         self.blocks.catch_up(&self.chain).await
     }
@@ -139,6 +152,7 @@ mod tests {
     use crate::history::keeper;
     use crate::test_jobs::{JobMaker, owner};
     use crate::work::job;
+    use bitcoin::block::{Header, Version};
     use sharechain::bitcoin_headers::HeaderTree;
     use sharechain::chain::ShareChain;
     use sharechain::params::{ChainParams, Network, embedded_genesis};
@@ -193,6 +207,31 @@ mod tests {
         tasks.run(std::future::pending()).await;
         let saved = history.ledger().await.expect("it is read");
         assert_eq!((saved.blocks().len(), saved.owners().get(&owner(4))), (1, Some(&9)));
+        chain.stop().await;
+        writer.join().expect("no panic").expect("memory does not fail");
+    }
+
+    #[tokio::test]
+    async fn a_new_best_bitcoin_block_is_told_once() {
+        let (chain, writer) = open::spawn(chain(), MemoryStore::new());
+        let genesis = embedded_genesis(BITS);
+        let mut header = Header {
+            version: Version::from_consensus(0x2000_0000),
+            prev_blockhash: genesis.block_hash(),
+            time: genesis.time + 600,
+            ..genesis
+        };
+        while header.validate_pow(header.target()).is_err() {
+            header.nonce += 1;
+        }
+        let mut events = chain.events();
+        let taken = chain.add_headers(vec![header]).await.expect("it runs");
+        assert_eq!(taken.known, 1, "{taken:?}");
+        let told = events.try_recv().expect("told");
+        assert!(matches!(told, ChainEvent::BitcoinTip(hash) if hash == header.block_hash()), "{told:?}");
+        let taken = chain.add_headers(vec![header]).await.expect("it runs");
+        assert_eq!(taken.known, 1, "{taken:?}");
+        assert!(events.try_recv().is_err(), "it is known");
         chain.stop().await;
         writer.join().expect("no panic").expect("memory does not fail");
     }

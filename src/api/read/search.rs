@@ -172,9 +172,10 @@ impl FoundBlocks {
     }
 
     async fn look(&mut self, source: &dyn ChainSource) -> Result<(), ReadError> {
+        let mut next = 1;
         loop {
             let looked = self.looked;
-            let step = ask(source, move |reader| Ok(Step::after(looked, reader))).await?;
+            let step = ask(source, move |reader| Ok(Step::after(looked, next, reader))).await?;
             for hit in step.hits {
                 let key = (hit.height, hash_of(hit.share));
                 if self.ledger.blocks().contains_key(&key) {
@@ -184,7 +185,7 @@ impl FoundBlocks {
                     self.ledger.keep(key, block);
                 }
             }
-            self.looked = step.looked;
+            (self.looked, next) = (step.looked, step.next);
             if step.is_last {
                 return Ok(());
             }
@@ -197,6 +198,8 @@ struct Step {
     hits: Vec<Hit>,
     /// Up to which block nothing needs to be looked at again, on this branch.
     looked: Option<(Height, ShareId)>,
+    /// Where to go on if there is no such block: where a chain has a gap.
+    next: u32,
     is_last: bool,
 }
 
@@ -209,18 +212,23 @@ struct Hit {
 }
 
 impl Step {
-    /// The next one. After a switch to a branch that begins below what was looked at, all is looked at again.
-    fn after(looked: Option<(Height, ShareId)>, reader: &Reader<'_>) -> Self {
+    /// The next one, from the height `next` if no block is known up to which all has been looked at. After a switch to a branch that begins below what was looked at, all is looked at again.
+    fn after(looked: Option<(Height, ShareId)>, next: u32, reader: &Reader<'_>) -> Self {
         let chain = &reader.chain;
         let at = |height: u32| chain.block_at(Height(height)).map(|block| (block.height, block.id));
-        let looked = looked.filter(|looked| at(looked.0.0) == Some(*looked));
+        let from = match looked {
+            None => next,
+            Some(looked) if at(looked.0.0) == Some(looked) => looked.0.0.saturating_add(1),
+            Some(_) => 1,
+        };
         let top = chain.height().0;
         let lowest = top.saturating_sub(chain.params().kept_blocks()).max(1);
-        let first = looked.map_or(1, |(height, _)| height.0.saturating_add(1)).max(lowest);
+        let first = from.max(lowest);
         let up_to = top.min(first.saturating_add(BLOCKS_AT_ONCE - 1));
         Self {
             hits: hits(reader, first..=up_to),
             looked: at(up_to.min(top.saturating_sub(AGAIN))),
+            next: up_to.saturating_add(1),
             is_last: up_to >= top,
         }
     }

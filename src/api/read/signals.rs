@@ -5,17 +5,19 @@ use crate::api::source::{ChainSource, ReadError, ask};
 use sharechain::params::SIGNAL_INTERVAL;
 use sharechain::share::ShareId;
 use sharechain::units::Score;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Answers about signal bits. The window is read through for them, so what was read is kept while the tip stays.
 #[derive(Debug, Default)]
 pub struct Signals {
-    kept: Option<(ShareId, SignalsForm)>,
+    kept: Mutex<Option<(ShareId, SignalsForm)>>,
 }
 
 impl Signals {
     /// The rules in force at the tip, and what the reward window signals.
-    pub async fn read(&mut self, source: &dyn ChainSource) -> Result<SignalsForm, ReadError> {
-        let known = self.kept.as_ref().map(|(tip, _)| *tip);
+    pub async fn read(&self, source: &dyn ChainSource) -> Result<SignalsForm, ReadError> {
+        let kept = self.kept().clone();
+        let known = kept.as_ref().map(|(tip, _)| *tip);
         let fresh = ask(source, move |reader| {
             let tip = reader.chain.tip();
             if known == Some(tip) {
@@ -38,9 +40,16 @@ impl Signals {
             Ok(Some((tip, form)))
         })
         .await?;
-        self.kept = fresh.or(self.kept.take());
+        if fresh.is_some() {
+            self.kept().clone_from(&fresh);
+        }
         // One of the two is there: the tip was known only if something was kept.
-        self.kept.as_ref().map(|(_, form)| form.clone()).ok_or(ReadError::Stopping)
+        fresh.or(kept).map(|(_, form)| form).ok_or(ReadError::Stopping)
+    }
+
+    /// Never held while something is waited for.
+    fn kept(&self) -> MutexGuard<'_, Option<(ShareId, SignalsForm)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
