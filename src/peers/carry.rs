@@ -6,7 +6,7 @@ use crate::chain::{ChainEvent, Extended, Keeper, OWN_MINERS};
 use sharechain::chain::ShareChain;
 use sharechain::codec::Decode;
 use sharechain::error::Refusal;
-use sharechain::share::{ShareBlock, ShareId};
+use sharechain::share::{Share, ShareBlock, ShareId};
 use sharechain::store::{Bodies, ShareStore};
 use sharechain::units::UnixTime;
 use std::sync::Arc;
@@ -69,15 +69,14 @@ pub fn look_up(chain: &mut ShareChain, look: Look) -> ChainAnswer {
     }
 }
 
-/// Most shares that are looked after because blocks pass over them: of some hours at the usual rate.
+/// Most shares that are looked after because blocks pass over them: of an hour at the usual rate.
 const MAX_PASSED_OVER: usize = 4_096;
 
 fn passed_over(chain: &mut ShareChain, now: UnixTime) -> ChainAnswer {
     let listable = chain.listable(now);
-    let height = chain.height();
-    let shares = listable.iter().filter_map(|id| chain.shares().get(id)).map(|share| share.share());
-    let passed_over = shares.filter(|share| share.commitment.height.saturating_add(2) <= height);
-    ChainAnswer::PassedOver { height, shares: passed_over.take(MAX_PASSED_OVER).cloned().collect() }
+    let shares = listable.into_iter().filter_map(|id| Some((id, chain.shares().get(&id)?.share().clone())));
+    let is_passed_over = |share: &Share| share.commitment.height.saturating_add(2) <= chain.height();
+    ChainAnswer::PassedOver(shares.filter(|(_, share)| is_passed_over(share)).take(MAX_PASSED_OVER).collect())
 }
 
 fn branch(chain: &ShareChain, id: &ShareId) -> Branch {
@@ -119,8 +118,7 @@ pub fn news(event: &ChainEvent, bodies: &Bodies) -> Option<News> {
         ChainEvent::Block { block, source, wanted: false, .. } => {
             let body = bodies.get(block.height, &block.id).ok()??;
             let ShareBlock { share, .. } = ShareBlock::from_bytes(&body).ok()?;
-            let own = usize::from(block.credits.own.is_some());
-            let listed = block.credited.iter().skip(own).copied().collect();
+            let listed = block.listed().to_vec();
             Some(News::Block { id: block.id, share, listed, own: *source == OWN_MINERS })
         }
         ChainEvent::Block { .. }

@@ -14,7 +14,7 @@ use sharechain::codec::Decode;
 use sharechain::error::Refusal;
 use sharechain::share::{Share, ShareBlock, ShareId, includes_hash};
 use sharechain::target::Work;
-use sharechain::units::{Height, UnixTime};
+use sharechain::units::UnixTime;
 use sharechain::verify::{BindError, Bound};
 use std::sync::Arc;
 use std::time::Duration;
@@ -314,13 +314,8 @@ pub enum ChainAnswer {
     Done,
     /// To [`Look::Unknown`].
     Unknown(Vec<ShareId>),
-    /// To [`Look::PassedOver`].
-    PassedOver {
-        /// The chain's height.
-        height: Height,
-        /// Those that have least time left first, and not more than a few thousand.
-        shares: Vec<Arc<Share>>,
-    },
+    /// To [`Look::PassedOver`]: those that have least time left first, and not more than a few thousand.
+    PassedOver(Vec<(ShareId, Arc<Share>)>),
     /// To [`Look::Weigh`].
     Weighs(Work),
 }

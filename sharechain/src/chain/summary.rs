@@ -39,6 +39,12 @@ pub struct BlockSummary {
 }
 
 impl BlockSummary {
+    /// Ids of the shares that it lists, in order.
+    pub fn listed(&self) -> &[ShareId] {
+        let own = usize::from(self.credits.own.is_some());
+        self.credited.get(own..).unwrap_or_default()
+    }
+
     /// The Bitcoin blocks that it and its listed shares build on.
     pub fn bitcoin_blocks(&self) -> impl Iterator<Item = BlockHash> {
         core::iter::once(self.prev_block).chain(self.listed_on.iter().copied())

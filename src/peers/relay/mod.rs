@@ -253,7 +253,7 @@ impl Relay {
                 self.judging.remove(&share.id());
                 let is_wanted = arrival.includes.is_none()
                     && matches!(result, Err(Refusal::Known))
-                    && self.passed_over.is_wanted(&share.id(), arrival.round);
+                    && self.passed_over.take(&share.id(), arrival.round);
                 match ruling(&result, arrival.includes.is_some()) {
                     Ruling::Ignore if is_wanted => self.close(desk, &arrival, Verdict::Accept),
                     // The chain has released it by itself in the meantime.
@@ -276,9 +276,7 @@ impl Relay {
                 self.ask_listed(desk, sync, block, ids)
             }
             (Requested::Missed { peer }, ChainAnswer::Unknown(ids)) => self.ask_missed(desk, peer, ids),
-            (Requested::PassedOver, ChainAnswer::PassedOver { height, shares }) => {
-                self.are_passed_over(desk, height, &shares);
-            }
+            (Requested::PassedOver, ChainAnswer::PassedOver(shares)) => self.are_passed_over(desk, &shares),
             (Requested::Fetched { peer }, ChainAnswer::Submitted(result))
                 if ruling(&result, false) == Ruling::Reject =>
             {

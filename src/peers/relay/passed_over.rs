@@ -10,8 +10,7 @@ use crate::peers::wire::ShareMessage;
 use sharechain::codec::Encode;
 use sharechain::params::ChainParams;
 use sharechain::share::{Share, ShareId};
-use sharechain::units::Height;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +20,6 @@ pub(super) const MAX_OWN_FINDS: usize = 8_192;
 const LEAST_PAUSE: Duration = Duration::from_secs(5);
 /// Pauses before a find is said again.
 const PATIENCE: u32 = 4;
-/// Blocks above a share that each further round takes at least, of those that are handed on.
-const BLOCKS_A_ROUND: u32 = 2;
 
 /// An own find.
 #[derive(Debug)]
@@ -39,8 +36,10 @@ pub(super) struct PassedOver {
     finds: BTreeMap<ShareId, Find>,
     /// The oldest first.
     order: VecDeque<ShareId>,
-    /// Shares that the next block could list, with the highest round in which they are handed on.
-    shares: BTreeMap<ShareId, u32>,
+    /// Shares that the next block could list, and that have not been handed on since the chain was asked.
+    shares: BTreeSet<ShareId>,
+    /// What the chain named when it was asked last.
+    seen: BTreeSet<ShareId>,
     asked: Duration,
     is_asked: bool,
 }
@@ -51,7 +50,8 @@ impl PassedOver {
             pause: Duration::from_secs(params.spacing.into()).max(LEAST_PAUSE),
             finds: BTreeMap::new(),
             order: VecDeque::new(),
-            shares: BTreeMap::new(),
+            shares: BTreeSet::new(),
+            seen: BTreeSet::new(),
             asked: Duration::ZERO,
             is_asked: false,
         }
@@ -71,10 +71,10 @@ impl PassedOver {
         self.finds.insert(id, Find { said: now, round: 0 });
     }
 
-    /// Whether somebody's saying it again is to be handed on, though it is known here. Rounds take their time: whoever
-    /// says all of them at once is heard in a few.
-    pub(super) fn is_wanted(&self, id: &ShareId, round: u8) -> bool {
-        round > 0 && self.shares.get(id).is_some_and(|most| u32::from(round) <= *most)
+    /// Whether somebody's saying it again is to be handed on, though it is known here: once, until the chain is asked again.
+    /// Nobody has to work for a further round.
+    pub(super) fn take(&mut self, id: &ShareId, round: u8) -> bool {
+        round > 0 && self.shares.remove(id)
     }
 
     fn is_due(&self, now: Duration) -> bool {
@@ -104,17 +104,16 @@ impl Relay {
 
     /// No block lists these: own ones are said in the next round, since the network drops what repeats byte for byte. Not when
     /// that is seen for the first time, so that others have seen it too and hand them on.
-    pub(super) fn are_passed_over(&mut self, desk: &mut Desk, height: Height, shares: &[Arc<Share>]) {
-        let (chain, passed_over) = (self.chain, &mut self.passed_over);
+    pub(super) fn are_passed_over(&mut self, desk: &mut Desk, shares: &[(ShareId, Arc<Share>)]) {
+        let (now, passed_over) = (desk.time(), &mut self.passed_over);
         passed_over.is_asked = false;
-        let most = |share: &Share| height.0.saturating_sub(share.commitment.height.0) / BLOCKS_A_ROUND;
-        let seen = shares.iter().map(|share| (share.id(chain), most(share))).collect();
-        let before = core::mem::replace(&mut passed_over.shares, seen);
-        let now = desk.time();
-        let again = shares.iter().filter_map(|share| {
-            let id = share.id(chain);
-            before.contains_key(&id).then(|| passed_over.next_round(&id, now))?.map(|round| (round, share))
-        });
+        let ids: BTreeSet<ShareId> = shares.iter().map(|(id, _)| *id).collect();
+        let before = core::mem::replace(&mut passed_over.seen, ids.clone());
+        passed_over.shares = ids;
+        let again = shares
+            .iter()
+            .filter(|(id, _)| before.contains(id))
+            .filter_map(|(id, share)| passed_over.next_round(id, now).map(|round| (round, share)));
         for (round, share) in again.take(MAX_SAID_AGAIN) {
             let message = ShareMessage { round, share: Share::clone(share) };
             desk.publish(Topic::Share, message.to_bytes());
