@@ -63,7 +63,7 @@ impl Events {
 
     /// Counts events that could not be told.
     pub fn skip(&self, events: u64) {
-        self.tell_after(events, EventForm::Missed { events });
+        self.tell_after(events, EventForm::Missed { events, restarted: false });
     }
 
     /// Remembers an alarm and tells of it.
@@ -122,11 +122,11 @@ mod tests {
     fn a_slow_listener_learns_how_many_it_missed() {
         let events = Events::default();
         assert!(!events.is_heard());
-        events.tell(EventForm::Missed { events: 0 });
+        events.tell(EventForm::Missed { events: 0, restarted: false });
         let (number, mut slow) = events.listen();
         assert_eq!(number, 1);
         for _ in 0..MAX_BEHIND + 7 {
-            events.tell(EventForm::Missed { events: 0 });
+            events.tell(EventForm::Missed { events: 0, restarted: false });
         }
         assert!(matches!(slow.try_recv(), Err(TryRecvError::Lagged(7))));
         assert_eq!(slow.try_recv().expect("the next").number, 9);

@@ -34,9 +34,9 @@ pub(super) async fn events(shared: Shared, headers: HeaderMap) -> Response {
     let last = headers.get(LAST_EVENT).map(|id| node.events.number_of(id.to_str().unwrap_or_default()));
     let missed = match last {
         None => None,
-        Some(Some(last)) => newest.checked_sub(last).filter(|missed| *missed > 0),
+        Some(Some(last)) => newest.checked_sub(last).filter(|missed| *missed > 0).map(Missed::events),
         // Of an earlier run. What was missed of that nobody knows; of this one it was all.
-        Some(None) => Some(newest),
+        Some(None) => Some(Missed { events: newest, restarted: true }),
     };
     let listener = Listener {
         all: node.events.clone(),
@@ -55,11 +55,25 @@ struct Listener {
     events: broadcast::Receiver<Arc<Told>>,
     /// Of the newest event that it was told, or missed.
     number: u64,
-    /// How many it is to be told that it missed, if any; of this run.
-    missed: Option<u64>,
+    /// What it is to be told that it missed, if anything.
+    missed: Option<Missed>,
     end: Instant,
     stop: CancellationToken,
     _permit: OwnedSemaphorePermit,
+}
+
+/// What a listener was not told.
+struct Missed {
+    /// Events of this run.
+    events: u64,
+    /// Whether what it heard last was of an earlier one.
+    restarted: bool,
+}
+
+impl Missed {
+    const fn events(events: u64) -> Self {
+        Self { events, restarted: false }
+    }
 }
 
 impl Listener {
@@ -73,8 +87,8 @@ impl Listener {
     /// The next event; none at the end.
     async fn next(&mut self) -> Option<Told> {
         loop {
-            if let Some(events) = self.missed.take() {
-                return Some(Told { number: self.number, event: EventForm::Missed { events } });
+            if let Some(Missed { events, restarted }) = self.missed.take() {
+                return Some(Told { number: self.number, event: EventForm::Missed { events, restarted } });
             }
             let next = self.stop.run_until_cancelled(timeout_at(self.end, self.events.recv())).await;
             match next?.ok()? {
@@ -86,7 +100,7 @@ impl Listener {
                 }
                 Err(RecvError::Lagged(missed)) => {
                     self.number += missed;
-                    self.missed = Some(missed);
+                    self.missed = Some(Missed::events(missed));
                 }
                 Err(RecvError::Closed) => return None,
             }

@@ -39,7 +39,9 @@ const WORDS = {
   "worker-gone": (e) => ["Worker ", text(e.name), ` has handed in nothing for ${duration(e.silent_seconds)}`],
   "worker-back": (e) => ["Worker ", text(e.name), ` is back after ${duration(e.silent_seconds)}`],
   "away": () => "This page did not listen for a while: what happened meanwhile is not in this list",
-  "missed": (e) => `This page missed ${many(e.events, "event")}`,
+  "missed": (e) => e.restarted
+    ? "The node was started again: what happened before that, while this page did not listen, is not in this list"
+    : `This page missed ${many(e.events, "event")}`,
 };
 
 /** Shares that came one after the other: there are too many for a line each. */

@@ -380,7 +380,7 @@ mod tests {
     fn a_flood_of_events_is_cut() {
         let (sender, mut waiting) = mpsc::channel(MAX_WAITING);
         let mut gate = Gate { waiting: sender, missed: 0 };
-        gate.pass(&EventForm::Missed { events: 1 });
+        gate.pass(&EventForm::Missed { events: 1, restarted: false });
         (0..MAX_WAITING / 2 + 7).for_each(|n| gate.pass(&gone(&n.to_string())));
         assert_eq!((gate.missed, waiting.len()), (7, MAX_WAITING / 2), "half of the places are for others");
         let alarm = EventForm::Alarm { time: 1, id: "i".into(), says: "s".into(), cure: "c".into() };

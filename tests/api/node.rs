@@ -105,7 +105,7 @@ async fn events_are_told_and_a_slow_listener_learns_how_many_it_missed() {
     let (mut last, mut missed) = (1, 0);
     while last < MANY {
         match stream.next().await {
-            (_, EventForm::Missed { events }) => {
+            (_, EventForm::Missed { events, restarted: false }) => {
                 missed += events;
                 last += events;
             }
@@ -119,7 +119,7 @@ async fn events_are_told_and_a_slow_listener_learns_how_many_it_missed() {
     // Whoever comes back says what it saw last.
     let last = |run: &str, number: u64| format!("Last-Event-ID: {run}-{number}\r\n");
     let mut again = Stream::open(client.address(), &last(&stream.1, 4_990)).await;
-    assert_eq!(again.next().await.1, EventForm::Missed { events: 10 });
+    assert_eq!(again.next().await.1, EventForm::Missed { events: 10, restarted: false });
     events.tell(reorganised(9));
     assert_eq!(again.next().await, (MANY + 1, reorganised(9)));
     // Who saw all of them is told of none.
@@ -136,11 +136,11 @@ async fn who_comes_back_after_the_nodes_start_learns_that_it_missed_something() 
     assert_eq!(stream.next().await.0, 1);
     let last = format!("Last-Event-ID: {}-1\r\n", stream.1);
     let mut again = Stream::open(after.client.address(), &last).await;
-    assert_eq!(again.next().await, (0, EventForm::Missed { events: 0 }));
+    assert_eq!(again.next().await, (0, EventForm::Missed { events: 0, restarted: true }));
     (2..=4).for_each(|depth| after.events.tell(reorganised(depth)));
     assert_eq!(again.next().await, (1, reorganised(2)));
     let mut late = Stream::open(after.client.address(), &last).await;
-    assert_eq!(late.next().await, (3, EventForm::Missed { events: 3 }));
+    assert_eq!(late.next().await, (3, EventForm::Missed { events: 3, restarted: true }));
     // Its id is of this run, so that it is not told the same again.
     let last = format!("Last-Event-ID: {}-3\r\n", late.1);
     let mut later = Stream::open(after.client.address(), &last).await;

@@ -120,8 +120,11 @@ pub enum EventForm {
     },
     /// This reader was too slow, or was away, or the node was started again: so many were not told to it.
     Missed {
-        /// How many. Of those before the node's last start nobody knows, and they are not counted: it may be 0.
+        /// How many since the node's last start.
         events: u64,
+        /// Whether the node was started again meanwhile: what happened before that nobody knows.
+        #[serde(default)]
+        restarted: bool,
     },
 }
 
@@ -178,7 +181,7 @@ mod tests {
             EventForm::AlarmCleared { time: 1, id: "i".into(), says: "s".into() },
             EventForm::WorkerGone { time: 1, name: "rig".into(), silent_seconds: 600 },
             EventForm::WorkerBack { time: 1, name: "rig".into(), silent_seconds: 900 },
-            EventForm::Missed { events: 3 },
+            EventForm::Missed { events: 3, restarted: true },
         ] {
             let value = serde_json::to_value(&event).expect("written");
             assert_eq!(value["is"], event.name());

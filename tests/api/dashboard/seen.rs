@@ -271,6 +271,15 @@ async fn what_happens_is_seen_when_it_happens(browser: &mut Browser) {
     browser.until("document.querySelector('#log li.worker-gone')").await;
     let said = words::logged(browser, "worker-gone").await;
     assert_eq!(said, format!("Worker {} has handed in nothing for 10 min", worker().name));
+    for (restarted, says) in [
+        (false, "This page missed 7 events"),
+        (true, "The node was started again: what happened before that"),
+    ] {
+        served.events.tell(EventForm::Missed { events: 7, restarted });
+        browser
+            .until(&format!("document.querySelector('#log li.missed')?.textContent.includes('{says}')"))
+            .await;
+    }
     assert_eq!(browser.take_errors(), [""; 0]);
 }
 
