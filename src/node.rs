@@ -154,8 +154,10 @@ impl Node {
         // Ports first: whoever starts a second node by mistake learns it at once.
         let listeners = Listeners::bind(config)?;
         let api = bind_api(config.api).await?;
-        let mut store = open_store(config)?;
+        make_data_dir(config)?;
+        // Before anything in the folder is looked at, made or moved.
         let folder = FolderLock::take(&config.place.data_dir)?;
+        let mut store = open_store(config)?;
 
         let tasks = Tasks::default();
         // Ends after everything that may still find a block.
@@ -376,7 +378,6 @@ fn announce(config: &Config, address: SocketAddr) -> anyhow::Result<api::Announc
 
 fn open_store(config: &Config) -> anyhow::Result<SledStore> {
     let path = config.place.store_dir();
-    make_data_dir(config)?;
     let opened = OpenStore {
         path: &path,
         params: &config.place.params,
