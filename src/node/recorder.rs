@@ -10,7 +10,7 @@ use crate::hashes;
 use crate::history::Series;
 use crate::history::keeper::{self, HistoryHandle, Wanted};
 use crate::history::point::Point;
-use crate::history::tier::TIERS;
+use crate::history::tier::{TIERS, Tier};
 use crate::peers::driver::Footing;
 use crate::stratum::record::{News, Tally, Who};
 use crate::stratum::server;
@@ -31,8 +31,8 @@ use tracing::{error, warn};
 const STEP: Duration = Duration::from_secs(TIERS[0].step as u64);
 /// Seconds after which hardly a share block is still on its way.
 const SETTLED: u32 = 60;
-/// Seconds before a start in which a worker must have been at work to be missed afterwards.
-const EXPECTED: u32 = 3_600;
+/// Seconds before a start in which a worker must have been at work to be missed afterwards, at least.
+const EXPECTED: u64 = 3_600;
 /// Seconds by which a share block may be older than one before it, for this purpose.
 const OUT_OF_ORDER: u32 = 600;
 
@@ -152,11 +152,13 @@ impl Recorder {
     /// Who was at work shortly before the node was stopped should come back.
     async fn recall_crew(&mut self, now: Now) {
         let Some(history) = &self.history else { return };
-        let (from, to) = (now.unix.saturating_sub(EXPECTED).into(), now.unix.into());
+        let reach = self.miners.gone_after.as_secs().max(EXPECTED);
+        let to = u64::from(now.unix);
+        let (from, tier) = (to.saturating_sub(reach), Tier::reaching(reach));
         let series = history.list().await.unwrap_or_default().into_iter();
         for series in series.filter(|(_, last)| *last >= from).map(|(series, _)| series) {
             let Series::Worker(name) = &series else { continue };
-            let wanted = Wanted { series: series.clone(), tier: &TIERS[0], from, to };
+            let wanted = Wanted { series: series.clone(), tier, from, to };
             let points = history.read(wanted).await.unwrap_or_default();
             if points.iter().any(|(_, point)| point.accepted > 0) {
                 self.expected.push(name.clone());
