@@ -114,12 +114,12 @@ pub async fn show(source: &dyn ChainSource, id: ShareId) -> Result<ShownForm, Re
             None => PlaceForm::Unlisted,
         };
         let chain_id = reader.chain.id();
-        let listed = reader.block(&id)?.map(|block| block.listed).unwrap_or_default();
+        let listed = reader.chain.block(&id).map(BlockSummary::listed).unwrap_or_default();
         Ok(ShownForm {
             place,
             owner: OwnerForm::new(&found.share.commitment.owner, network),
             share: ShareForm::new(&found.share, chain_id),
-            listed: listed.iter().map(|share| Text(share.id(chain_id))).collect(),
+            listed: listed.iter().copied().map(Text).collect(),
         })
     })
     .await

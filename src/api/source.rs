@@ -73,7 +73,7 @@ pub enum ReadError {
     Pruned(ShareId),
     /// What should be due for the share is not what its coinbase pays.
     #[error(
-        "the payouts that follow for share {0} from the chain kept here are not those of its own coinbase: the store is damaged, or this program is at fault; `commonwork chain verify` looks at all of it"
+        "the payouts that follow for share {0} from the chain kept here are not those of its own coinbase: the store is damaged, this program is at fault, or peers gave the block in a first sync that does not check this of the oldest ones; `commonwork chain verify` looks at all of it"
     )]
     OtherCoinbase(ShareId),
     /// A block went while it was being exported.

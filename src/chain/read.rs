@@ -150,7 +150,8 @@ impl ShareSearch {
                 let pooled = chain.shares().get(&self.id).map(|_| SharePlace::Unlisted);
                 return ControlFlow::Break(pooled);
             }
-            let lowest = height.saturating_sub(chain.params().kept_blocks());
+            // The lowest that is kept is looked at, too.
+            let lowest = height.saturating_sub(chain.params().kept_blocks()).saturating_sub(1);
             (self.next, self.floor, self.top) = (height, self.top.max(lowest), height);
         }
     }
@@ -167,6 +168,7 @@ mod tests {
     use sharechain::target::Work;
     use sharechain::units::{BitcoinHeight, UnixTime};
     use sharechain::window::BlockCredits;
+    use std::ops::RangeInclusive;
 
     const BITS: u32 = 0x1d00_ffff;
     /// Of each block; two of them are more than a step compares.
@@ -180,10 +182,15 @@ mod tests {
     }
 
     fn chain(top: u32) -> ShareChain {
+        chain_of(ChainParams::main(), 1..=top, CREDITED)
+    }
+
+    /// Blocks of these heights, each of which credits so many shares.
+    fn chain_of(params: ChainParams, heights: RangeInclusive<u32>, credited: u32) -> ShareChain {
         let genesis = embedded_genesis(BITS);
         let first_bitcoin_block = (BitcoinHeight(0), genesis.block_hash());
         let network = Network::Embedded { bits: BITS };
-        let params = ChainParams { network, first_bitcoin_block, ..ChainParams::main() };
+        let params = ChainParams { network, first_bitcoin_block, ..params };
         let block = |height: u32| BlockSummary {
             id: id(height, 0),
             parent: if height == 1 { params.chain_id().as_block() } else { id(height - 1, 0) },
@@ -196,10 +203,11 @@ mod tests {
             listed_on: Box::default(),
             freshness: Freshness::default(),
             credits: Arc::new(BlockCredits { lister: owner(1), own: None, listed: Vec::new() }),
-            credited: Arc::new((1..=CREDITED).map(|index| id(height, index)).collect()),
+            credited: Arc::new((1..=credited).map(|index| id(height, index)).collect()),
         };
         let headers = HeaderTree::new(&params, &[genesis]).expect("the first block");
-        ShareChain::load(params.clone(), headers, (1..=top).map(block), Some(id(top, 0)))
+        let tip = id(*heights.end(), 0);
+        ShareChain::load(params.clone(), headers, heights.map(block), Some(tip))
     }
 
     /// Where it is, and in how many steps it was found.
@@ -224,6 +232,16 @@ mod tests {
         assert_eq!(found(4, 1), (place(4), 2));
         assert_eq!(found(1, CREDITED), (place(1), 3));
         assert_eq!(found(7, 1), (None, 3));
+    }
+
+    #[test]
+    fn the_oldest_block_that_is_kept_is_looked_at() {
+        let params = ChainParams { base_depth: 1, include_depth: 1, window_blocks: 1, ..ChainParams::main() };
+        let (lowest, kept) = (5, params.kept_blocks());
+        let chain = chain_of(params, lowest..=lowest + kept, 1);
+        let found = |height| look(&chain, ShareSearch::of(id(height, 1))).0;
+        assert_eq!(found(lowest), Some(SharePlace::In(id(lowest, 0))));
+        assert_eq!(found(lowest - 1), None);
     }
 
     #[test]
