@@ -3,6 +3,7 @@
 pub mod account;
 pub mod day;
 pub mod found;
+mod page;
 pub mod payments;
 pub mod search;
 pub mod signals;
@@ -263,7 +264,7 @@ fn coinbase_of(share: &Share, payouts: &Payouts, chain: ChainId) -> Option<Trans
 
 /// The outputs with what each is for.
 fn coinbase_outputs(coinbase: &Transaction, payouts: &Payouts, network: Network) -> Vec<OutputForm> {
-    let outputs = found::outputs(coinbase, payouts.bonus.is_some());
+    let outputs = search::outputs(coinbase, payouts.bonus.is_some());
     outputs.iter().map(|output| found::output_form(output, network)).collect()
 }
 

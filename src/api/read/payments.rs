@@ -1,6 +1,6 @@
 //! What found Bitcoin blocks pay to whom, and when it can be spent.
 
-use super::found::Page;
+use super::page::Page;
 use crate::api::form::{
     CoinbaseState, OwnerForm, OwnerPaymentsForm, PaidForm, PaymentForm, PaymentLine, PaymentsForm, Text,
 };

@@ -6,11 +6,10 @@
 //! pruned in time. One task owns all of this; others see snapshots of the ledger ([`LedgerView`]).
 
 use super::coinbase_of;
-use super::found::outputs;
 use crate::api::source::{ChainSource, ReadError, ask};
 use crate::chain::Reader;
 use crate::history::keeper::{HistoryHandle, NoHistory};
-use crate::history::ledger::{FoundBlock, Ledger, Output};
+use crate::history::ledger::{FoundBlock, Kind, Ledger, Output};
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Transaction, Txid};
@@ -292,4 +291,19 @@ fn read_found(reader: &mut Reader<'_>, hit: &Hit) -> Result<Option<FoundBlock>, 
         Some((coinbase.compute_txid(), outputs(&coinbase, payouts.bonus.is_some())))
     });
     Ok(Some(found_block(&share, coinbase)))
+}
+
+/// The outputs of a coinbase with what each is for: payouts, then the bonus, then the two commitments (protocol section 4).
+pub(super) fn outputs(coinbase: &Transaction, has_bonus: bool) -> Vec<Output> {
+    let paying = coinbase.output.len().saturating_sub(2);
+    let outputs = coinbase.output.iter().enumerate().map(|(index, output)| {
+        let kind = match index {
+            _ if index + 1 == coinbase.output.len() => Kind::ShareCommitment,
+            _ if index == paying => Kind::WitnessCommitment,
+            _ if index + 1 == paying && has_bonus => Kind::Bonus,
+            _ => Kind::Payout,
+        };
+        Output { kind, satoshis: output.value.to_sat(), script: output.script_pubkey.as_bytes().into() }
+    });
+    outputs.collect()
 }
