@@ -79,10 +79,8 @@ impl<'a> Reader<'a> {
         if block == id {
             return Ok(Some(body.share));
         }
-        let position = self.chain.block(block).and_then(|block| {
-            let position = block.credited.iter().position(|credited| credited == id)?;
-            position.checked_sub(usize::from(block.credits.own.is_some()))
-        });
+        let summary = self.chain.block(block);
+        let position = summary.and_then(|block| block.listed().iter().position(|listed| listed == id));
         Ok(position.and_then(|index| body.listed.get(index).cloned()))
     }
 

@@ -211,7 +211,8 @@ struct Hit {
 }
 
 impl Step {
-    /// The next one, from the height `next` if no block is known up to which all has been looked at. After a switch to a branch that begins below what was looked at, all is looked at again.
+    /// The next one, from the height `next` if no block is known up to which all has been looked at. After a switch to a branch
+    /// that begins below what was looked at, all is looked at again.
     fn after(looked: Option<(Height, ShareId)>, next: u32, reader: &Reader<'_>) -> Self {
         let chain = &reader.chain;
         let at = |height: u32| chain.block_at(Height(height)).map(|block| (block.height, block.id));
